@@ -1,0 +1,25 @@
+"""Rule perturb: every image of the studied split at every level of one perturbation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medstress.stage import log, stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+    from medstress.config import PerturbSpec
+    from medstress.perturb.build import perturb_dataset
+    from medstress.perturb.registry import PERTURBATIONS
+
+    spec = PerturbSpec.model_validate_json(snakemake.params.spec)
+    counts = perturb_dataset(
+        PERTURBATIONS[spec.perturbation],
+        spec,
+        Path(snakemake.input.images),
+        Path(snakemake.output[0]),
+        workers=snakemake.threads,
+    )
+    facts["cells"] = counts
+    log.info("cells: %s", ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))

@@ -1,0 +1,32 @@
+"""Rule predict: one run on one data set, clean and under every perturbation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medstress.stage import log, stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+    from medstress.config import PredictSpec
+    from medstress.journal import Journal
+    from medstress.models.predict import predict_dataset
+    from medstress.models.registry import load_segmenter
+
+    spec = PredictSpec.model_validate_json(snakemake.params.spec)
+    journal = Journal(Path(snakemake.params.journal) / spec.run / spec.dataset)
+    predict_dataset(
+        load_segmenter(spec.model),
+        spec,
+        Path(snakemake.input.images),
+        Path(snakemake.input.samples),
+        [Path(path) for path in snakemake.input.perturbed],
+        Path(snakemake.output[0]),
+        journal=journal,
+        code=snakemake.params.code,
+    )
+    facts["units"] = {"reused": journal.reused, "computed": journal.computed}
+    log.info("units: %d reused from the journal, %d computed", journal.reused, journal.computed)
+    for message in journal.damaged:
+        log.warning("journal: %s", message)

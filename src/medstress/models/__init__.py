@@ -1,0 +1,1 @@
+"""Models: one adapter a file, looked up by the model card's `adapter:`."""

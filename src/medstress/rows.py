@@ -1,0 +1,192 @@
+"""The columns of every record: a frozen dataclass for one row, and the pyarrow schema of the file."""
+
+import json
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+
+_PIXELS = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_BOX = pa.list_(pa.float32())
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image of a data set. `png` is the 8-bit image; `raw_png` the 16-bit one, value = raw * slope + intercept."""
+
+    image_id: str
+    group_id: str
+    split: str
+    modality: str
+    png: bytes
+    height: int
+    width: int
+    raw_png: bytes | None = None
+    slope: float | None = None
+    intercept: float | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """One object of a sample: box x0, y0, x1, y1 in pixels, half-open; mask as COCO run-length bytes."""
+
+    object_id: str
+    label: str
+    box: tuple[float, float, float, float]
+    mask: bytes
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """What is asked about one image."""
+
+    sample_id: str
+    image_id: str
+    task: str
+    objects: tuple[ObjectRow, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class WarpRow:
+    """The map from clean to perturbed pixel coordinates: its kind and its parameters (see medstress.perturb.warp)."""
+
+    kind: str
+    parameters: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PerturbedRow:
+    """One image at one level of one perturbation. `band_low` and `band_high` are null where the scale is a table."""
+
+    image_id: str
+    perturbation: str
+    level: int
+    png: bytes
+    valid: bytes | None
+    warp: WarpRow | None
+    strength: float
+    ssim: float
+    band_low: float | None
+    band_high: float | None
+    seed: int
+    status: str
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """A model's answer for one object of one sample in one cell; "clean" with level 0 is the unperturbed image."""
+
+    sample_id: str
+    object_id: str
+    perturbation: str
+    level: int
+    mask: bytes | None
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One value of one metric."""
+
+    task: str
+    run: str
+    seed: int
+    dataset: str
+    subset: str
+    sample_id: str
+    group_id: str
+    object_id: str
+    perturbation: str
+    level: int
+    metric: str
+    value: float | None
+    status: str
+
+
+def _pixel_metadata(*columns: str) -> dict[str, str]:
+    # Hugging Face `datasets` shows these columns as pictures.
+    features = {column: {"_type": "Image"} for column in columns}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+IMAGES = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("modality", pa.string(), nullable=False),
+        pa.field("image", _PIXELS),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("raw", _PIXELS),
+        pa.field("slope", pa.float64()),
+        pa.field("intercept", pa.float64()),
+        pa.field("unit", pa.string()),
+    ],
+    metadata=_pixel_metadata("image", "raw"),
+)
+SAMPLES = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field(
+            "objects",
+            pa.list_(
+                pa.struct([("object_id", pa.string()), ("label", pa.string()), ("box", _BOX), ("mask", pa.binary())])
+            ),
+        ),
+        pa.field("attributes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))),
+    ]
+)
+PERTURBED = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("level", pa.int8(), nullable=False),
+        pa.field("image", _PIXELS),
+        pa.field("valid", pa.binary()),
+        pa.field("warp", pa.struct([("kind", pa.string()), ("parameters", pa.list_(pa.float64()))])),
+        pa.field("strength", pa.float64(), nullable=False),
+        pa.field("ssim", pa.float64(), nullable=False),
+        pa.field("band_low", pa.float64()),
+        pa.field("band_high", pa.float64()),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+    ],
+    metadata=_pixel_metadata("image"),
+)
+PREDICTIONS = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("object_id", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("level", pa.int8(), nullable=False),
+        pa.field("mask", pa.binary()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+SCORES = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("subset", pa.string(), nullable=False),
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("object_id", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("level", pa.int8(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("status", pa.string(), nullable=False),
+    ]
+)
+
+Row = ImageRow | SampleRow | PerturbedRow | PredictionRow | ScoreRow
+R = TypeVar("R", ImageRow, SampleRow, PerturbedRow, PredictionRow, ScoreRow)

@@ -1,0 +1,104 @@
+"""Masks, boxes and points move with the image."""
+
+import numpy as np
+import pytest
+
+from medstress.perturb import PERTURBATIONS
+from medstress.perturb.protocol import Scene
+from medstress.perturb.warp import matrix_of, remaining_share, valid_pixels, warp_box, warp_image, warp_mask
+from medstress.pixels import box_of
+from medstress.records import WarpRow
+from medstress.seeds import generator
+
+MOVING = [perturbation for perturbation in PERTURBATIONS.values() if perturbation.moves_pixels]
+moving = pytest.mark.parametrize("perturbation", MOVING, ids=lambda item: item.name)
+
+
+def disc(height=120, width=150, centre=(50, 70), radius=22):
+    rows, columns = np.indices((height, width))
+    return (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
+
+
+@moving
+def test_a_warped_mask_is_the_mask_of_the_warped_picture(perturbation):
+    mask = disc()
+    picture = mask.astype(np.uint8) * 255
+    for seed in range(4):
+        realisation = perturbation.realise(Scene(picture), generator(seed))
+        for strength in perturbation.table:
+            moved = realisation.render(strength)
+            assert np.array_equal(warp_mask(mask, realisation.warp(strength)), moved > 127)
+
+
+@moving
+def test_pixels_follow_the_recorded_map(perturbation):
+    """The centre of mass of a small blob lands where the matrix says."""
+    picture = np.zeros((101, 131), np.uint8)
+    picture[40:47, 80:87] = 250
+    realisation = perturbation.realise(Scene(picture), generator(2))
+    for strength in perturbation.table:
+        moved = realisation.render(strength).astype(float)
+        rows, columns = np.indices(moved.shape)
+        seen = np.array([(moved * columns).sum(), (moved * rows).sum()]) / moved.sum()
+        assert matrix_of(realisation.warp(strength)) @ (83, 43, 1) == pytest.approx(seen, abs=0.15)
+
+
+@moving
+def test_invalid_pixels_are_those_that_show_background(perturbation):
+    picture = np.full((90, 110), 77, np.uint8)
+    realisation = perturbation.realise(Scene(picture, background=201), generator(4))
+    for strength in perturbation.table:
+        moved = realisation.render(strength)
+        valid = valid_pixels(90, 110, realisation.warp(strength))
+        assert np.all(moved[valid] == 77)
+        assert np.all(moved[~valid] != 77)
+        assert 0 < (~valid).mean() < 0.5
+
+
+@moving
+def test_boxes_of_warped_masks_are_the_moved_boxes(perturbation):
+    mask = disc()
+    for seed in range(3):
+        realisation = perturbation.realise(Scene(mask.astype(np.uint8)), generator(seed))
+        for strength in perturbation.table:
+            moved = warp_mask(mask, realisation.warp(strength))
+            assert warp_box(box_of(mask), mask, moved) == box_of(moved)
+            # A disc's tight box is its centre and radius, moved and scaled.
+            matrix = matrix_of(realisation.warp(strength))
+            x, y = matrix @ (70, 50, 1)
+            radius = 22 * np.sqrt(np.linalg.det(matrix[:, :2]))
+            expected = (x - radius, y - radius, x + radius + 1, y + radius + 1)
+            assert warp_box(box_of(mask), mask, moved) == pytest.approx(expected, abs=1.5)
+
+
+def test_a_loose_box_stays_as_loose_and_inside_the_image():
+    mask = disc(centre=(50, 135), radius=10)
+    shift = WarpRow("affine", (1.0, 0.0, 3.0, 0.0, 1.0, 0.0))
+    x0, y0, x1, y1 = box_of(mask)
+    moved = warp_mask(mask, shift)
+    assert warp_box((x0 - 2, y0 - 4, x1 + 1, y1 + 5), mask, moved) == (x0 + 1, y0 - 4, 150.0, y1 + 5)
+
+
+@pytest.mark.parametrize(("shift", "share"), [(0, 1.0), (20, 1.0), (75, 0.5), (200, 0.0)])
+def test_the_share_that_remains_is_counted_in_the_frame(shift, share):
+    mask = np.zeros((60, 100), bool)
+    mask[20:40, 20:30] = True
+    right = WarpRow("affine", (1.0, 0.0, float(shift), 0.0, 1.0, 0.0))
+    assert remaining_share(mask, right) == pytest.approx(share)
+
+
+def test_shrinking_loses_nothing():
+    smaller = WarpRow("affine", (0.75, 0.0, 5.0, 0.0, 0.75, 5.0))
+    assert remaining_share(disc(), smaller) == 1.0
+
+
+def test_colour_moves_like_grey():
+    grey = generator(0).integers(0, 256, (50, 60)).astype(np.uint8)
+    warp = WarpRow("affine", (0.9, 0.1, 2.0, -0.1, 0.9, 3.0))
+    colour = warp_image(np.stack([grey] * 3, axis=-1), warp, 9)
+    assert all(np.array_equal(colour[..., channel], warp_image(grey, warp, 9)) for channel in range(3))
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="unknown warp 'swirl'"):
+        matrix_of(WarpRow("swirl", (1.0,)))

@@ -1,0 +1,13 @@
+# Every image of the studied split at every level of one perturbation.
+rule perturb:
+    input:
+        images="<results>/datasets/{dataset}/images.parquet",
+    output:
+        "<results>/perturbed/{dataset}/{perturbation}.parquet",
+    log:
+        "<results>/logs/perturb/{dataset}/{perturbation}.log",
+    params:
+        spec=perturb_spec,
+        code=perturb_code,
+    script:
+        "../../scripts/perturb.py"

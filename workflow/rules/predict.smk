@@ -1,0 +1,22 @@
+# One run on one data set: the model is loaded once and answers every perturbation and level.
+rule predict:
+    input:
+        images="<results>/datasets/{dataset}/images.parquet",
+        samples="<results>/datasets/{dataset}/samples.parquet",
+        perturbed=expand(
+            "<results>/perturbed/{{dataset}}/{perturbation}.parquet",
+            perturbation=STUDY.perturbations.types,
+        ),
+    output:
+        "<results>/predictions/{run}/{dataset}.parquet",
+    log:
+        "<results>/logs/predict/{run}/{dataset}.log",
+    params:
+        spec=predict_spec,
+        code=predict_code,
+        # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
+        journal=subpath(output[0], ancestor=3) + "/journal/predict",
+    resources:
+        gpu=predict_gpus,
+    script:
+        "../../scripts/predict.py"

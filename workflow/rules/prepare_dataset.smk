@@ -1,0 +1,12 @@
+# Raw files and a card become images and samples.
+rule prepare_dataset:
+    output:
+        images="<results>/datasets/{dataset}/images.parquet",
+        samples="<results>/datasets/{dataset}/samples.parquet",
+    log:
+        "<results>/logs/prepare_dataset/{dataset}.log",
+    params:
+        spec=prepare_spec,
+        code=fingerprint("medstress.datasets.prepare"),
+    script:
+        "../../scripts/prepare_dataset.py"

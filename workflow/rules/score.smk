@@ -1,0 +1,19 @@
+# Predictions against the truth, which moves with the image.
+rule score:
+    input:
+        images="<results>/datasets/{dataset}/images.parquet",
+        samples="<results>/datasets/{dataset}/samples.parquet",
+        perturbed=expand(
+            "<results>/perturbed/{{dataset}}/{perturbation}.parquet",
+            perturbation=STUDY.perturbations.types,
+        ),
+        predictions="<results>/predictions/{run}/{dataset}.parquet",
+    output:
+        "<results>/scores/{run}/{dataset}.parquet",
+    log:
+        "<results>/logs/score/{run}/{dataset}.log",
+    params:
+        spec=score_spec,
+        code=fingerprint("medstress.score.segmentation"),
+    script:
+        "../../scripts/score.py"
