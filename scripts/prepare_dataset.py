@@ -1,0 +1,16 @@
+"""Rule prepare_dataset: a card and its raw files become the images and samples records."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medstress.stage import stage
+
+if TYPE_CHECKING:
+    snakemake: Any
+
+with stage("prepare_dataset", log_file=snakemake.log[0], record=snakemake.output.images):
+    from medstress.config import PrepareSpec
+    from medstress.datasets.prepare import prepare_dataset
+
+    spec = PrepareSpec.model_validate_json(snakemake.params.spec)
+    prepare_dataset(spec, Path(), Path(snakemake.output.images), Path(snakemake.output.samples))

@@ -1,0 +1,64 @@
+"""What readers hand on before any pixel is read, and what is said about files that cannot be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medstress.pixels import Box
+
+
+class BadSampleError(Exception):
+    """A sample that cannot be used: the file to look at, and why."""
+
+    def __init__(self, file: Path | str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.reject = Reject(str(file), reason)
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A sample that was left out, as people read it."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """Intensities kept beside an 8-bit image: value = stored * slope + intercept."""
+
+    path: Path
+    slope: float
+    intercept: float
+    unit: str | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image with its masks, found but not yet read.
+
+    `where` names its file, and its row in a sheet, in messages. `layer` is the slice of a volume, None for a picture.
+    `split` is what the sheet says; `box` is in pixels of the stored image.
+    """
+
+    image_id: str
+    where: str
+    image: Path
+    masks: tuple[Path, ...]
+    group: str
+    layer: int | None = None
+    layers: int = 1
+    split: str | None = None
+    box: Box | None = None
+    raw: RawFile | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that a reader found: candidates sorted by image id, and what is wrong already."""
+
+    candidates: tuple[Candidate, ...]
+    rejects: tuple[Reject, ...]

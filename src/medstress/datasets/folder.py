@@ -1,0 +1,135 @@
+"""A folder of images and a folder of masks, matched by name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from medstress.config import FolderSource, Labels
+from medstress.datasets.candidate import Candidate, Found, Reject
+from medstress.datasets.formats import is_picture, stem_of
+from medstress.datasets.volumes import found_of
+from medstress.errors import MedstressError
+
+Files = Mapping[str, Sequence[Path]]
+"""Files by their path below a folder without the extension; an id that two files share is told apart later."""
+
+
+def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
+    """Every image with its masks. A mask lies at the same place below its folder as the image below its own.
+
+    The id of an image is its path below the images folder without the extension. Raises MedstressError where a folder
+    is missing, or nothing in it can be used.
+    """
+    pattern = _compiled(source.group_pattern)
+    images, masks = _files(source, labels, root)
+    rejects: list[Reject] = []
+    masks_of: dict[str, list[Path]] = {}
+    for mask_id, paths in masks.items():
+        image_id = _image_of(mask_id, images, source.mask_suffix, labels)
+        if image_id is None:
+            rejects.extend(Reject(str(path), "a mask without an image.") for path in paths)
+        else:
+            masks_of.setdefault(image_id, []).extend(paths)
+    if not masks_of:
+        raise MedstressError(
+            f"{root / source.masks}: no mask fits an image. An image is {next(iter(images))!r}, a mask is "
+            f"{next(iter(masks))!r}. Check `mask_suffix` in the card (now {source.mask_suffix!r})."
+        )
+    candidates = []
+    for image_id, paths in images.items():
+        found, group = masks_of.get(image_id, []), _group_of(image_id, pattern)
+        for path in paths:
+            if not found:
+                wanted = f"{image_id}{source.mask_suffix}{'*' if labels.kind == 'per_object' else ''}"
+                rejects.append(Reject(str(path), f"an image without a mask; expected {root / source.masks / wanted}.*"))
+            elif len(found) > 1 and labels.kind != "per_object":
+                names = ", ".join(mask.name for mask in found)
+                rejects.append(Reject(str(path), f"has several masks: {names}. Keep one, or set kind: per_object."))
+            elif group is None:
+                rejects.append(Reject(str(path), f"`group_pattern` {source.group_pattern!r} finds no group in it."))
+            else:
+                candidates.append(Candidate(image_id, str(path), path, tuple(found), group))
+    return found_of(candidates, rejects)
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise MedstressError(
+            f"group_pattern {pattern!r} is no regular expression: {error}. Correct it in the card."
+        ) from None
+    if not compiled.groups:
+        raise MedstressError(f"group_pattern {pattern!r} has no group. Put the patient's part in round brackets.")
+    return compiled
+
+
+def _group_of(image_id: str, pattern: re.Pattern[str] | None) -> str | None:
+    if pattern is None:
+        return image_id
+    match = pattern.search(image_id)
+    return match[1] if match else None
+
+
+def _files(source: FolderSource, labels: Labels, root: Path) -> tuple[Files, Files]:
+    """Images and masks, sorted. Raises MedstressError where there are none."""
+    folders = {"images": root / source.images, "masks": root / source.masks}
+    problems = [
+        f"{folder}: no such folder. Check `source.{key}` in the card."
+        for key, folder in folders.items()
+        if not folder.is_dir()
+    ]
+    if problems:
+        raise MedstressError("\n".join(problems))
+    images, masks = (_pictures(folder) for folder in folders.values())
+    if folders["images"].resolve() == folders["masks"].resolve():
+        if not source.mask_suffix:
+            raise MedstressError(
+                f"{folders['images']}: images and masks share a folder. Set `mask_suffix` in the card."
+            )
+        masks = {key: paths for key, paths in masks.items() if _named_as_mask(key, source.mask_suffix, labels)}
+        images = {key: paths for key, paths in images.items() if key not in masks}
+    else:
+        images = _without(images, folders["images"], folders["masks"])
+        masks = _without(masks, folders["masks"], folders["images"])
+    for key, files in (("images", images), ("masks", masks)):
+        if not files:
+            problems.append(f"{folders[key]}: no {key} found. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read.")
+    if problems:
+        raise MedstressError("\n".join(problems))
+    return images, masks
+
+
+def _pictures(folder: Path) -> Files:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        if is_picture(path) and not any(part.startswith(".") for part in below.parts):
+            found.setdefault((below.parent / stem_of(path)).as_posix(), []).append(path)
+    return dict(sorted(found.items()))
+
+
+def _without(files: Files, folder: Path, other: Path) -> Files:
+    """The files of `folder`, less those of the `other` folder where that lies inside it."""
+    if not other.resolve().is_relative_to(folder.resolve()):
+        return files
+    inside = f"{other.resolve().relative_to(folder.resolve()).as_posix()}/"
+    return {key: paths for key, paths in files.items() if not key.startswith(inside)}
+
+
+def _named_as_mask(key: str, suffix: str, labels: Labels) -> bool:
+    name = key.rpartition("/")[2]
+    return suffix in name[1:] if labels.kind == "per_object" else name.endswith(suffix) and name != suffix
+
+
+def _image_of(mask_id: str, images: Files, suffix: str, labels: Labels) -> str | None:
+    """The image that a mask belongs to; with per_object masks the one with the longest name that fits."""
+    if labels.kind != "per_object":
+        image_id = mask_id.removesuffix(suffix)
+        return image_id if mask_id.endswith(suffix) and image_id in images else None
+    for end in range(len(mask_id), 0, -1):
+        if mask_id[:end] in images and mask_id.startswith(suffix, end):
+            return mask_id[:end]
+    return None

@@ -1,0 +1,154 @@
+"""A CSV or Parquet sheet with one row an image."""
+
+import csv
+import math
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medstress.config import Labels, SheetSource, SplitRule
+from medstress.datasets.candidate import BadSampleError, Candidate, Found, RawFile, Reject
+from medstress.datasets.formats import stem_of
+from medstress.datasets.volumes import found_of
+from medstress.errors import MedstressError
+from medstress.pixels import Box
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row: how messages name it, its cells by column ("" where empty), and how many cells are too many."""
+
+    where: str
+    cells: Mapping[str, str]
+    surplus: int = 0
+
+
+def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: Path) -> Found:
+    """Every row as a candidate. Columns: image, mask; optionally group, split, box, raw with slope, intercept and unit.
+
+    Paths are relative to the sheet, or absolute. The id of an image is its path without the extension and without
+    leading `..`. With per_object masks, `mask` holds several paths with `;` between them. A box is four numbers x0 y0
+    x1 y1, half-open, in pixels of the stored image. Raises MedstressError where the sheet or a column is missing.
+    """
+    sheet = root / source.sheet
+    columns, rows = _read_sheet(sheet)
+    wanted = ["image", "mask", *(["split"] if split.by == "column" else []), *source.attributes]
+    if missing := [name for name in wanted if name not in columns]:
+        raise MedstressError(f"{sheet}: no column {', '.join(missing)}. The sheet has: {', '.join(columns) or 'none'}.")
+    if not rows:
+        raise MedstressError(f"{sheet}: no images found. Add one row for each image.")
+    candidates: list[Candidate] = []
+    rejects: list[Reject] = []
+    for row in rows:
+        try:
+            candidates.append(_candidate(sheet.parent, row, source, labels))
+        except BadSampleError as error:
+            rejects.append(error.reject)
+    return found_of(candidates, rejects)
+
+
+def _read_sheet(sheet: Path) -> tuple[list[str], list[_Row]]:
+    try:
+        return _read_parquet(sheet) if sheet.suffix.lower() == ".parquet" else _read_csv(sheet)
+    except FileNotFoundError:
+        raise MedstressError(f"{sheet}: no such sheet. Check `source.sheet` in the card.") from None
+    except (UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
+        reason = str(error).partition("\n")[0]
+        raise MedstressError(f"{sheet}: cannot be read ({reason}). Save it as CSV in UTF-8, or as Parquet.") from None
+
+
+def _read_csv(sheet: Path) -> tuple[list[str], list[_Row]]:
+    with sheet.open(newline="", encoding="utf-8-sig") as handle:
+        reader = csv.reader(handle)
+        columns = [name.strip() for name in next(reader, [])]
+        rows = []
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            padded = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
+            surplus = max(0, len(cells) - len(columns))
+            rows.append(_Row(f"{sheet}, line {reader.line_num}", dict(zip(columns, padded, strict=False)), surplus))
+    return columns, rows
+
+
+def _read_parquet(sheet: Path) -> tuple[list[str], list[_Row]]:
+    table = pq.read_table(sheet)
+    rows = [
+        _Row(f"{sheet}, row {number}", {name: _text(value) for name, value in cells.items()})
+        for number, cells in enumerate(table.to_pylist(), start=1)
+    ]
+    return list(table.column_names), rows
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a column of whole numbers with gaps becomes float in pandas
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value).strip()
+
+
+def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> Candidate:
+    cells = row.cells
+    if row.surplus:
+        raise BadSampleError(row.where, f"has {row.surplus} cells more than the header. Quote cells that hold commas.")
+    if empty := [name for name in ("image", "mask", "group") if name in cells and not cells[name]]:
+        raise BadSampleError(row.where, f"the cell {' and '.join(empty)} is empty.")
+    image = folder / cells["image"]
+    masks = cells["mask"].split(";") if labels.kind == "per_object" else [cells["mask"]]
+    paths = tuple(folder / name.strip() for name in masks if name.strip())
+    if absent := [str(path) for path in (image, *paths) if not path.is_file()]:
+        raise BadSampleError(row.where, f"no such file: {', '.join(absent)}.")
+    image_id = _id_of(cells["image"])
+    return Candidate(
+        image_id=image_id,
+        where=f"{image} ({row.where.rpartition(', ')[2]})",
+        image=image,
+        masks=paths,
+        group=cells.get("group") or image_id,
+        split=cells.get("split"),
+        box=_box(row),
+        raw=_raw(folder, row),
+        attributes=tuple((name, cells[name]) for name in source.attributes if cells[name]),
+    )
+
+
+def _id_of(written: str) -> str:
+    path = posixpath.normpath(written.replace("\\", "/"))
+    while path.startswith(("../", "/")):
+        path = path.removeprefix("../").removeprefix("/")
+    parent, _, name = path.rpartition("/")
+    return posixpath.join(parent, stem_of(Path(name)))
+
+
+def _box(row: _Row) -> Box | None:
+    text = row.cells.get("box", "")
+    if not text:
+        return None
+    numbers = _numbers(row, "box", text.translate(str.maketrans(",;[]()", "      ")))
+    if len(numbers) != 4:
+        raise BadSampleError(row.where, f"box is {text!r}; expected four numbers x0 y0 x1 y1.")
+    return numbers[0], numbers[1], numbers[2], numbers[3]
+
+
+def _raw(folder: Path, row: _Row) -> RawFile | None:
+    if not row.cells.get("raw"):
+        return None
+    slope = _numbers(row, "slope", row.cells.get("slope") or "1")
+    intercept = _numbers(row, "intercept", row.cells.get("intercept") or "0")
+    return RawFile(folder / row.cells["raw"], slope[0], intercept[0], row.cells.get("unit") or None)
+
+
+def _numbers(row: _Row, column: str, text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split()]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise BadSampleError(row.where, f"{column} is {text.strip()!r}; expected numbers.")
+    return numbers
