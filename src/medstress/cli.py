@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from medstress.configfile import json_schema, load_project
+from medstress.configfile import load_project
+from medstress.reference import MARK, json_schema, key_reference
 from medstress.stage import message_for
 
 
@@ -20,21 +21,40 @@ def _validate(arguments: argparse.Namespace) -> None:
     )
 
 
+def _folder(arguments: argparse.Namespace) -> None:
+    print(Path("results") / load_project(arguments.config).study.study)
+
+
+def _outputs(arguments: argparse.Namespace) -> None:
+    folder = Path("results") / load_project(arguments.config).study.study
+    for kind, pattern in (("tables", "tables/*.md"), ("figures", "figures/*.png"), ("report", "report.html")):
+        found = sorted(folder.glob(pattern))
+        print(f"{kind}:" if found else f"{kind}: none yet")
+        for path in found:
+            print(f"  {path}")
+
+
 def _schema(arguments: argparse.Namespace) -> None:
-    text = json.dumps(json_schema(), indent=2) + "\n"
-    arguments.output.write_text(text, encoding="utf-8")
-    print(f"wrote {arguments.output}")
+    schema, readme = Path("workflow/schemas/config.schema.json"), Path("config/README.md")
+    schema.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+    introduction = readme.read_text(encoding="utf-8").split(MARK)[0]
+    readme.write_text(f"{introduction}{MARK}\n\n{key_reference()}", encoding="utf-8")
+    print(f"wrote {schema} and {readme}")
 
 
 def main() -> int:
     """Entry point. Prints one message and returns 1 where the user has something to fix."""
     parser = argparse.ArgumentParser(prog="medstress", description="Stress tests for medical foundation models.")
     commands = parser.add_subparsers(dest="command", required=True)
-    validate = commands.add_parser("validate", help="check a study and its cards, and print every problem at once")
-    validate.add_argument("config", type=Path, help="the study, such as config/config.yaml")
-    validate.set_defaults(action=_validate)
-    schema = commands.add_parser("schema", help="regenerate the JSON schema of the configuration")
-    schema.add_argument("output", type=Path, nargs="?", default=Path("workflow/schemas/config.schema.json"))
+    for name, action, text in (
+        ("validate", _validate, "check a study and its cards, and print every problem at once"),
+        ("folder", _folder, "print the folder that a study's results go to"),
+        ("outputs", _outputs, "list the tables, figures and report of a study that are there"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("config", type=Path, help="the study, such as config/config.yaml")
+        command.set_defaults(action=action)
+    schema = commands.add_parser("schema", help="regenerate the JSON schema and the reference in config/README.md")
     schema.set_defaults(action=_schema)
     arguments = parser.parse_args()
     try:
@@ -45,3 +65,7 @@ def main() -> int:
         print(f"medstress {arguments.command}: {message_for(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

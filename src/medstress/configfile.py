@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -93,14 +93,7 @@ def _validate(kind: Any, data: Any, path: Path, problems: list[Problem]) -> Any:
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        model = kind
-        if not isinstance(kind, type):  # the union of model cards
-            members = get_args(get_args(kind)[0])
-            named = [
-                item for item in members if data.get("adapter") in get_args(item.model_fields["adapter"].annotation)
-            ]
-            model = named[0] if named else kind
-        problems.extend(problems_of(error, model, path, data))
+        problems.extend(problems_of(error, kind, path))
         return None
 
 
@@ -178,14 +171,3 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
     if problems or study is None:
         raise ConfigError(problems)
     return Project(study, cards["datasets"], cards["models"], cards["strategies"])
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of studies and cards, as committed in workflow/schemas/config.schema.json."""
-    kinds: dict[str, Any] = {"study": Study, "dataset": DatasetCard, "model": ModelCard, "strategy": Strategy}
-    mode: Literal["validation"] = "validation"
-    adapters = [(name, mode, TypeAdapter(kind)) for name, kind in kinds.items()]
-    references, schema = TypeAdapter.json_schemas(adapters, title="medstress configuration")
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["properties"] = {name: references[(name, mode)] for name in kinds}
-    return schema

@@ -2,10 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from medstress.errors import MedstressError
 
 Key = tuple[str | int, ...]
+
+_WRAPPERS = (Annotated, Union, UnionType)
 
 
 @dataclass(frozen=True)
@@ -102,23 +105,36 @@ def closest(word: str, choices: Sequence[str]) -> str:
     return next(iter(difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)), "")
 
 
-def _keys_at(model: type[BaseModel], location: Key) -> list[str]:
-    """The keys that the model at `location` knows."""
-    current: Any = model
+def _members(kind: Any) -> list[type[BaseModel]]:
+    """The models that an annotation allows, with Annotated and None taken off."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [member for part in get_args(kind) for member in _members(part)] if get_origin(kind) in _WRAPPERS else []
+
+
+def _walk(kind: Any, location: Key) -> tuple[Key, list[str]]:
+    """The key in the file behind a location of pydantic's, and the keys that its neighbours may have.
+
+    Tags of discriminated unions are part of pydantic's location, but not of the file.
+    """
+    key: list[str | int] = []
+    current, siblings = kind, list[str]()
     for part in location:
-        fields = getattr(current, "model_fields", None)
-        if fields is not None and part in fields:
-            current = fields[part].annotation
-        candidates = [item for item in (current, *get_args(current)) if hasattr(item, "model_fields")]
-        # A union is tagged by the discriminator in the location: pick the member that has that tag.
-        tagged = [
-            item
-            for item in candidates
-            if any(part in get_args(field.annotation) for field in item.model_fields.values())
-        ]
-        if tagged or candidates:
-            current = (tagged or candidates)[0]
-    return list(getattr(current, "model_fields", {}))
+        members = _members(current)
+        if len(members) > 1:
+            tagged = [
+                item for item in members if any(part in get_args(f.annotation) for f in item.model_fields.values())
+            ]
+            current = tagged[0] if tagged else None
+            continue
+        key.append(part)
+        siblings = list(members[0].model_fields) if members else []
+        if members:
+            field = members[0].model_fields.get(str(part))
+            current = field.annotation if field else None
+        else:
+            current = get_args(current)[-1] if get_args(current) else None
+    return tuple(key), siblings
 
 
 def short(value: Any) -> str:
@@ -127,54 +143,27 @@ def short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def problems_of(error: ValidationError, model: Any, path: Path, data: Any) -> Iterator[Problem]:
-    """The problems behind a pydantic error on the data of a file; `model` is the class that was asked for."""
+def problems_of(error: ValidationError, kind: Any, path: Path) -> Iterator[Problem]:
+    """The problems behind a pydantic error; `kind` is the model, or union of models, that was asked for."""
     for item in error.errors(include_url=False):
-        location: Key = item["loc"]
-        # Tags of discriminated unions are part of pydantic's location, but not of the file.
-        key: Key = tuple(part for index, part in enumerate(location) if not _is_tag(data, location, index))
-        dotted = ".".join(str(part) for part in key)
+        key, known = _walk(kind, item["loc"])
         found, expected, hint = short(item["input"]), item["msg"], ""
         context = item.get("ctx", {})
         match item["type"]:
             case "extra_forbidden":
-                known = _keys_at(model, location[:-1]) if isinstance(model, type) else []
-                found, expected = (
-                    f"unknown key {str(location[-1])!r}",
-                    f"one of {', '.join(known)}" if known else item["msg"],
-                )
-                hint = closest(str(location[-1]), known)
+                found, expected = f"unknown key {str(key[-1])!r}", f"one of {', '.join(known)}"
+                hint = closest(str(key[-1]), known)
             case "missing":
                 found, expected = "nothing", "this key, which is required"
-            case "literal_error" | "enum":
+            case "literal_error":
                 expected = f"one of {context['expected']}"
-                hint = closest(str(item["input"]), re.findall(r"'([^']+)'", str(context["expected"])))
+                hint = closest(str(item["input"]), re.findall(r"'([^']+)'", context["expected"]))
             case "union_tag_invalid":
-                found, expected = repr(context["tag"]), f"{context['discriminator']} one of {context['expected_tags']}"
-                hint = closest(str(context["tag"]), re.findall(r"'([^']+)'", str(context["expected_tags"])))
+                key = (*key, context["discriminator"].strip("'"))
+                found, expected = repr(context["tag"]), f"one of {context['expected_tags']}"
+                hint = closest(str(context["tag"]), re.findall(r"'([^']+)'", context["expected_tags"]))
             case "union_tag_not_found":
                 expected = f"the key {context['discriminator']}"
             case "value_error":
                 expected = str(context["error"])
-        yield Problem(str(path), dotted, found, expected, hint, line_of(path, key))
-
-
-def _is_tag(data: Any, location: Key, index: int) -> bool:
-    """Whether a part of a pydantic location is a union's tag instead of a key of the data."""
-    node = data
-    for position, part in enumerate(location[: index + 1]):
-        if isinstance(node, Mapping):
-            if part in node:
-                node = node[part]
-                continue
-            tagged = part in [value for value in node.values() if isinstance(value, str)]
-            if position == index:
-                return tagged and index + 1 < len(location)
-            if tagged:
-                continue
-            return False
-        if isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-            continue
-        return False
-    return False
+        yield Problem(str(path), ".".join(str(part) for part in key), found, expected, hint, line_of(path, key))

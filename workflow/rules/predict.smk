@@ -15,7 +15,7 @@ rule predict:
         spec=predict_spec,
         code=predict_code,
         # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
-        journal=subpath(output[0], ancestor=3) + "/journal/predict",
+        journal=f"results/{STUDY.study}/journal/predict",
     resources:
         gpu=predict_gpus,
     script:

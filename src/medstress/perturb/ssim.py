@@ -25,6 +25,8 @@ _C2 = (0.03 * 255) ** 2
 # multiplied through by n^2 and n*(n-1), so that all sums stay integers.
 _C1_SUMS = np.float32(_C1 * _PIXELS**2)
 _C2_SUMS = np.float32(_C2 * _PIXELS * (_PIXELS - 1))
+# An SSIM lies in -1..1; 30 fractional bits are finer than float32 and fit 32-bit integers.
+_FIXED_POINT = 2.0**30
 
 _Ints = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
@@ -82,8 +84,11 @@ def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8]) -> float
     upper /= lower
     np.add(spread, _C2_SUMS, out=lower, casting="unsafe", dtype=np.float32)
     upper *= lower
-    inside = upper[:, _MARGIN:-_MARGIN]
-    return float(cv2.sumElems(inside)[0]) / inside.size
+    # Summed as integers: a sum of floats may depend on how the buffer happens to lie in memory.
+    upper *= _FIXED_POINT
+    np.copyto(product, upper, casting="unsafe")
+    inside = product[:, _MARGIN:-_MARGIN]
+    return int(inside.sum(dtype=np.int64)) / _FIXED_POINT / inside.size
 
 
 class StructuralSimilarity:

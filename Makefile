@@ -1,0 +1,54 @@
+# make demo    set up and run the embedded study            make test    set up and run every check
+# make bench   speed, with peers in the same run            make clean   remove the environment and the results
+#
+# PYTHON         interpreter to start from (3.11 or newer)
+# STUDY          configuration to run instead of the demo
+# TORCH_INDEX    package index for PyTorch; https://download.pytorch.org/whl/cpu holds the small CPU build for Linux
+
+PYTHON ?= python3
+STUDY ?= config/config.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	@$(BIN)/medstress validate $(STUDY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --profile profiles/local --configfile $(STUDY) \
+	    --report "$$($(BIN)/medstress folder $(STUDY))/report.html" --report-after-run
+	@$(BIN)/medstress outputs $(STUDY)
+
+test: $(VENV)/installed-test lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+
+bench: $(VENV)/installed-test
+	@mkdir -p .benchmarks
+	$(BIN)/python -m pytest benchmarks -q --benchmark-enable --benchmark-json=.benchmarks/last.json --benchmark-quiet
+	@$(BIN)/python benchmarks/ratios.py .benchmarks/last.json
+
+clean:
+	rm -rf $(VENV) results/*/ .snakemake
+
+# The stamp is made anew when the pins change.
+$(VENV)/installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "medstress needs Python 3.11 or newer; name one with PYTHON=... (found: $$($(PYTHON) --version))"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install $(EXTRA_INDEX) -r envs/requirements.lock
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed envs/requirements-test.lock
+	$(PIP) install $(EXTRA_INDEX) -r envs/requirements.lock -r envs/requirements-test.lock
+	@touch $@

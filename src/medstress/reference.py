@@ -1,0 +1,115 @@
+"""What the configuration may say, for editors (JSON schema) and for people (the reference in config/README.md)."""
+
+from collections.abc import Iterator
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from medstress.config import BoxFill, DatasetCard, FolderSource, GrabCut, ModelCard, SheetSource, Strategy, Study
+
+MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py. -->"
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "A study: config/*.yaml": Study,
+    "A data set card: config/datasets/*.yaml": DatasetCard,
+    "`source` of a data set: a folder": FolderSource,
+    "`source` of a data set: a sheet": SheetSource,
+    "A model card: config/models/*.yaml, adapter box_fill": BoxFill,
+    "A model card: config/models/*.yaml, adapter grabcut": GrabCut,
+    "A strategy card: config/strategies/*.yaml": Strategy,
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of studies and cards, as committed in workflow/schemas/config.schema.json."""
+    kinds: dict[str, Any] = {"study": Study, "dataset": DatasetCard, "model": ModelCard, "strategy": Strategy}
+    mode: Literal["validation"] = "validation"
+    adapters = [(name, mode, TypeAdapter(kind)) for name, kind in kinds.items()]
+    references, schema = TypeAdapter.json_schemas(adapters, title="medstress configuration")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["properties"] = {name: references[(name, mode)] for name in kinds}
+    return schema
+
+
+def key_reference() -> str:
+    """Markdown tables of every key: what it takes, its default, what it means."""
+    parts = []
+    for title, model in _SECTIONS.items():
+        rows = "\n".join(f"| `{key}` | {takes} | {default} | {text} |" for key, takes, default, text in _keys(model))
+        parts.append(f"## {title}\n\n{model.__doc__}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    for name, field in model.model_fields.items():
+        members = [item for item in _unwrapped(field.annotation) if _is_model(item)]
+        if len(members) == 1:
+            yield from _keys(members[0], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _takes(field), _default(field), field.description or _HINTS.get(name, "")
+
+
+# Keys whose meaning is the same wherever they stand.
+_HINTS = {
+    "name": "Like the file's name.",
+    "title": "The name people read in tables.",
+    "adapter": "The code that runs the model.",
+    "modality": "What kind of image it is.",
+    "source": "Where the files are: see below.",
+    "format": "The kind of source.",
+    "task": "What is asked.",
+    "types": "Names of perturbations.",
+    "levels": "Severity levels.",
+    "metrics": "intersection over union, Dice, 95 % Hausdorff distance in pixels, normalised surface Dice.",
+    "baseline": "Marked as a sanity baseline in tables.",
+    "confidence": "Confidence of intervals.",
+    "tables": "Tables to make.",
+    "figures": "Figures to draw.",
+    "method": "What is trained.",
+    "learning_rate": "Step size of the optimiser.",
+    "steps": "Optimiser steps.",
+    "seeds": "One run a seed; tables show mean and spread.",
+}
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _unwrapped(kind: Any) -> list[Any]:
+    """The alternatives of an annotation."""
+    if get_origin(kind) is Annotated:
+        return _unwrapped(get_args(kind)[0])
+    if get_origin(kind) in (None, list, dict, Literal):
+        return [kind]
+    return [part for item in get_args(kind) for part in _unwrapped(item)]
+
+
+def _takes(field: FieldInfo) -> str:
+    return " or ".join(dict.fromkeys(_type_name(item) for item in _unwrapped(field.annotation) if item is not NoneType))
+
+
+def _type_name(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin is list:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is dict:
+        return f"{_type_name(arguments[0])} to {_type_name(arguments[1])}"
+    if _is_model(kind):
+        return "a block"
+    return {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}[kind]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, list):
+        return ", ".join(f"`{item}`" for item in value) or "none"
+    return "none" if value in (None, "", {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -1,0 +1,175 @@
+"""A configuration is right, or every problem is named at once."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medstress.configfile import load_project
+from medstress.problems import ConfigError
+from medstress.reference import MARK, json_schema, key_reference
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of the configuration, to be spoiled."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "config"
+
+
+def spoil(path, **changes):
+    data = yaml.safe_load(path.read_text())
+    data.update(changes)
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def problems(source=Path("config/config.yaml")):
+    with pytest.raises(ConfigError) as caught:
+        load_project(source)
+    return {problem.key: problem for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("study", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
+def test_every_study_that_ships_is_valid(study, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    project = load_project(Path("config") / study)
+    assert set(project.datasets) == set(project.study.datasets)
+
+
+def test_every_card_that_ships_is_valid(project):
+    names = {kind: sorted(path.stem for path in (project / kind).glob("*.yaml")) for kind in ("datasets", "models")}
+    spoil(project / "config.yaml", datasets=names["datasets"], runs=names["models"])
+    assert len(load_project(project / "config.yaml").models) == len(names["models"])
+
+
+def test_the_committed_schema_is_the_one_the_models_make():
+    committed = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert committed == json_schema(), "run `medstress schema`"
+
+
+def test_the_committed_reference_is_the_one_the_models_make():
+    readme = (ROOT / "config" / "README.md").read_text()
+    assert readme.split(MARK)[1].strip() == key_reference().strip(), "run `medstress schema`"
+
+
+def test_the_reference_leaves_no_key_unexplained():
+    rows = [line for line in key_reference().splitlines() if line.startswith("| `")]
+    assert len(rows) > 60
+    assert not [line for line in rows if line.endswith("|  |")]
+
+
+def test_all_problems_of_all_files_at_once(project):
+    spoil(
+        project / "config.yaml",
+        study="Demo!",
+        perturbations={"types": ["gausian_blur", "jpeg"], "level": [1]},
+        runs=["grabcutt"],
+        limit={"images": 0},
+        datasets=["nuclei", "nucleii"],
+    )
+    spoil(project / "datasets" / "nuclei.yaml", modality="microscopie")
+    found = problems()
+    assert set(found) == {
+        "study",
+        "perturbations.types.0",
+        "perturbations.level",
+        "runs.0",
+        "limit.images",
+        "datasets.1",
+        "modality",
+    }
+    assert found["perturbations.types.0"].hint == "gaussian_blur"
+    assert found["perturbations.level"].hint == "levels"
+    assert found["runs.0"].hint == "grabcut"
+    assert found["datasets.1"].hint == "nuclei"
+    assert found["modality"].hint == "microscopy"
+    assert found["modality"].file == "config/datasets/nuclei.yaml"
+    assert found["limit.images"].found == "0"
+
+
+def test_problems_name_the_line(project):
+    path = project / "config.yaml"
+    path.write_text(path.read_text().replace("- grabcut", "- grapcut"))
+    problem = problems()["runs.1"]
+    assert path.read_text().splitlines()[problem.line - 1].strip() == "- grapcut"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("source", {"format": "folders", "images": "a"}, "one of 'folder', 'sheet'"),
+        ("source", {"format": "sheet", "sheet": "s.csv", "colum": 1}, "one of format, sheet"),
+        ("window", {"low": 5, "high": 5}, "must be below"),
+        ("size", {"mode": "pad"}, "give `side`"),
+        ("size", {"mode": "pad", "side": "big"}, "integer"),
+        ("name", "other", "like the file"),
+    ],
+)
+def test_card_problems_say_what_was_expected(project, key, value, expected):
+    spoil(project / "datasets" / "nuclei.yaml", **{key: value})
+    (problem,) = problems().values()
+    assert expected in problem.expected
+    assert problem.file.endswith("nuclei.yaml")
+
+
+def test_model_cards_have_the_keys_of_their_adapter(project):
+    spoil(project / "models" / "grabcut.yaml", iteration=3)
+    problem = problems()["iteration"]
+    assert problem.hint == "iterations"
+    assert "margin" in problem.expected
+    spoil(project / "models" / "box_fill.yaml", adapter="boxfill")
+    assert problems()["adapter"].hint == "box_fill"
+
+
+def test_a_strategy_cannot_adapt_a_model_that_does_not_train(project):
+    (project / "strategies").mkdir(exist_ok=True)
+    (project / "strategies" / "lora.yaml").write_text(
+        "{name: lora, title: LoRA, method: lora, train_on: nuclei, learning_rate: 0.001, steps: 10}"
+    )
+    spoil(project / "config.yaml", runs=["grabcut+lora"])
+    assert "training-free" in problems()["runs.0"].expected
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("study: [unclosed", "expected"),
+        ("- a list", "a list"),
+        ("study: demo\nstudy: other", "given twice"),
+        ("", "None"),
+    ],
+)
+def test_files_that_are_no_study(project, text, found):
+    (project / "config.yaml").write_text(text)
+    assert found in next(iter(problems().values())).found
+
+
+def test_the_command_prints_the_message_and_fails(project):
+    spoil(project / "config.yaml", tabels=["x"])
+    command = [sys.executable, "-m", "medstress.cli", "validate", "config/config.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "tabels" in done.stderr
+    assert "did you mean tables?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_study_is_said(project):
+    command = [sys.executable, "-m", "medstress.cli", "validate", "config/nothing.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "config/nothing.yaml" in done.stderr, "no such file" in done.stderr) == (1, True, True)
+
+
+def test_specs_carry_only_their_slice(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    project = load_project(Path("config/config.yaml"))
+    spec = project.perturb_spec("nuclei", "jpeg").model_dump()
+    assert set(spec) == {"dataset", "modality", "perturbation", "levels", "split", "background"}
+    assert "perturbations" not in project.prepare_spec("nuclei").model_dump_json()

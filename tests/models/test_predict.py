@@ -1,0 +1,166 @@
+"""Predictions: every cell, in order, once, and the prompt goes where the object went."""
+
+import numpy as np
+import pytest
+
+from medstress.config import ScoreSpec, Scoring
+from medstress.errors import MedstressError
+from medstress.journal import Journal
+from medstress.models.predict import predict_dataset, prompt_box
+from medstress.models.registry import load_segmenter
+from medstress.perturb.build import perturb_dataset
+from medstress.perturb.registry import PERTURBATIONS
+from medstress.pixels import box_of, encode_mask
+from medstress.records import ObjectRow, PredictionRow, ScoreRow, WarpRow, read_rows
+from medstress.score.segmentation import score_predictions
+from tests.models.study import discs, perturb_spec, predict_spec, write_study
+
+TYPES = ["gaussian_noise", "rotation", "scaling", "translation"]
+
+
+class Oracle:
+    """Answers with the connected pixels that it sees in the box; in these pictures, the truth."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def predict(self, images, boxes):
+        self.asked += len(images)
+        return [[self._inside(image, box) for box in group] for image, group in zip(images, boxes, strict=True)]
+
+    @staticmethod
+    def _inside(image, box):
+        x0, y0, x1, y1 = (round(value) for value in box)
+        mask = np.zeros(image.shape, bool)
+        mask[y0:y1, x0:x1] = image[y0:y1, x0:x1] > 127
+        return mask
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study"), TYPES, count=10)
+
+
+def predict(records, folder, segmenter, *, spec=None, perturbed=None, code="code"):
+    journal = Journal(folder / "journal")
+    output = folder / "predictions.parquet"
+    predict_dataset(
+        segmenter,
+        spec or predict_spec(),
+        records.images,
+        records.samples,
+        records.perturbed if perturbed is None else perturbed,
+        output,
+        journal=journal,
+        code=code,
+    )
+    return output, journal
+
+
+def test_every_cell_in_order(records, tmp_path):
+    output, _ = predict(records, tmp_path, Oracle())
+    rows = read_rows(output, PredictionRow)
+    cells = list(dict.fromkeys((row.perturbation, row.sample_id, row.level) for row in rows))
+    expected = [("clean", f"i{i}", 0) for i in range(10)]
+    expected += [(name, f"i{i}", level) for name in TYPES for i in range(10) for level in range(1, 6)]
+    assert cells == expected
+    assert len(rows) == 2 * len(expected)
+
+
+def test_an_oracle_scores_one_under_every_type_that_moves_pixels(records, tmp_path):
+    output, _ = predict(records, tmp_path, Oracle())
+    spec = ScoreSpec(run="oracle", dataset="discs", split="test", scoring=Scoring())
+    score_predictions(spec, records.images, records.samples, records.perturbed, output, tmp_path / "scores.parquet")
+    moved = [
+        row
+        for row in read_rows(tmp_path / "scores.parquet", ScoreRow)
+        if row.metric == "iou" and row.perturbation in ("clean", "rotation", "scaling", "translation")
+    ]
+    assert len(moved) == 10 * 2 * 16
+    assert {row.value for row in moved if row.status == "ok"} == {1.0}
+    assert {row.status for row in moved} <= {"ok", "object_lost"}
+
+
+def test_a_finished_unit_is_not_done_again(records, tmp_path):
+    first = Oracle()
+    output, journal = predict(records, tmp_path, first)
+    bytes_before = output.read_bytes()
+    assert (journal.reused, first.asked) == (0, 10 + 4 * 50)
+    second = Oracle()
+    output, again = predict(records, tmp_path, second)
+    assert (again.reused, again.computed, second.asked) == (journal.computed, 0, 0)
+    assert output.read_bytes() == bytes_before
+
+
+def test_a_study_that_grew_computes_what_is_new(records, tmp_path):
+    predict(records, tmp_path, Oracle(), perturbed=records.perturbed[:3])
+    segmenter = Oracle()
+    grown, _ = predict(records, tmp_path, segmenter)
+    assert segmenter.asked == 50
+    whole, _ = predict(records, tmp_path / "afresh", Oracle())
+    assert grown.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("change", ["code", "prompt"])
+def test_other_inputs_are_other_units(records, tmp_path, change):
+    predict(records, tmp_path, Oracle())
+    spec = predict_spec("clean") if change == "prompt" else None
+    _, journal = predict(records, tmp_path, Oracle(), spec=spec, code="new" if change == "code" else "code")
+    assert journal.reused == 0
+
+
+def test_a_damaged_unit_is_named_and_done_again(records, tmp_path):
+    output, _ = predict(records, tmp_path, Oracle())
+    before = output.read_bytes()
+    victim = sorted((tmp_path / "journal").glob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    output, journal = predict(records, tmp_path, Oracle())
+    assert (journal.computed, output.read_bytes() == before) == (1, True)
+    assert victim.name in journal.damaged[0]
+
+
+def test_empty_answers_are_counted_as_empty(records, tmp_path):
+    class Silent:
+        def predict(self, images, boxes):
+            return [[np.zeros(image.shape, bool) for _ in group] for image, group in zip(images, boxes, strict=True)]
+
+    output, _ = predict(records, tmp_path, Silent())
+    assert {row.status for row in read_rows(output, PredictionRow)} <= {"empty", "object_lost"}
+
+
+def test_nothing_to_ask_is_an_error(records, tmp_path):
+    spec = predict_spec().model_copy(update={"split": "val"})
+    with pytest.raises(MedstressError, match="no sample of the split 'val'"):
+        predict(records, tmp_path, Oracle(), spec=spec, perturbed=[])
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
+def thing(mask):
+    return ObjectRow("1", "disc", box_of(mask), encode_mask(mask))
+
+
+def test_an_object_that_mostly_left_is_not_asked_for():
+    mask = discs(0)[0]
+    x0, _, x1, _ = box_of(mask)
+    for shift, there in ((-x0, True), (-(x0 + x1) / 2 + 2, True), (-(x0 + x1) / 2 - 2, False), (-64, False)):
+        warp = WarpRow("affine", (1.0, 0.0, float(shift), 0.0, 1.0, 0.0))
+        assert (prompt_box(thing(mask), warp, 64, 64, follow=True) is not None) == there
+
+
+def test_the_prompt_can_stay_behind():
+    mask = discs(0)[0]
+    warp = WarpRow("affine", (1.0, 0.0, 5.0, 0.0, 1.0, 0.0))
+    x0, y0, x1, y1 = box_of(mask)
+    assert prompt_box(thing(mask), warp, 64, 64, follow=False) == (x0, y0, x1, y1)
+    assert prompt_box(thing(mask), warp, 64, 64, follow=True) == (x0 + 5, y0, x1 + 5, y1)
+
+
+def test_perturbed_bytes_do_not_depend_on_workers_or_order(records, tmp_path):
+    for name in ("gaussian_noise", "translation"):
+        written = [path for path in records.perturbed if path.stem == name][0].read_bytes()
+        perturb_dataset(PERTURBATIONS[name], perturb_spec(name), records.images, tmp_path / "four.parquet", workers=4)
+        assert (tmp_path / "four.parquet").read_bytes() == written
+
+
+def test_the_registry_loads_every_adapter_by_its_card():
+    assert type(load_segmenter(predict_spec().model)).__name__ == "BoxFillSegmenter"

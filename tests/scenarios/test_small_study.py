@@ -1,0 +1,106 @@
+"""The DAG: what runs, what is run again, and what comes out."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.scenarios.workflow import copy_project
+
+pytestmark = pytest.mark.scenario
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished small study; tests that change it take a copy."""
+    workflow = copy_project(tmp_path_factory.mktemp("dag") / "project")
+    workflow.run(cores=1)
+    return workflow
+
+
+@pytest.fixture
+def workflow(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
+    return type(finished)(tmp_path / "project")
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_every_record_has_its_provenance_beside_it(finished):
+    for kind in ("datasets", "perturbed", "predictions", "scores"):
+        records = [path for path in (finished.results / kind).rglob("*.parquet") if path.name != "samples.parquet"]
+        assert records
+        assert all(path.with_name(f"{path.name}.provenance.json").is_file() for path in records)
+
+
+def test_the_same_bytes_with_four_workers(finished, tmp_path):
+    other = copy_project(tmp_path / "project")
+    other.run("--set-threads", "perturb=4", cores=4)
+    assert other.digests() == finished.digests()
+    assert len(other.digests()) > 10
+
+
+def test_one_table_by_its_file_name(workflow):
+    table = workflow.results / "tables" / "segmentation_main.csv"
+    before = table.read_bytes()
+    table.unlink()
+    done = workflow.run("results/small/tables/segmentation_main.csv")
+    assert table.read_bytes() == before
+    assert re.search(r"table +1\n", done.stdout), done.stdout
+    assert not re.search(r"(perturb|predict|score) +\d", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"statistics": {"resamples": 300}}, {"table": 2, "figure": 1}),
+        ({"scoring": {"nsd_tolerance": 3.0}}, {"score": 2, "table": 2, "figure": 1}),
+        ({"tables": ["segmentation_main", "calibration", "segmentation_levels"]}, {"table": 1}),
+    ],
+    ids=["statistics", "scoring", "one more table"],
+)
+def test_a_changed_key_reruns_what_uses_it(workflow, changes, expected):
+    workflow.write_study(**changes)
+    planned = workflow.planned()
+    # Rules after a rerun are planned too, and left out at run time where their input came out the same.
+    assert {rule: planned.get(rule, 0) for rule in expected} == expected
+    assert not {"prepare_dataset", "perturb", "predict"} & set(planned)
+
+
+def test_one_more_perturbation_computes_only_itself(workflow, tmp_path):
+    before = workflow.units()
+    workflow.write_study(perturbations={"types": ["gaussian_noise", "rotation", "jpeg"], "levels": [1, 3, 5]})
+    assert workflow.planned()["perturb"] == 1
+    workflow.run()
+    units = workflow.units()
+    assert units["reused"] == before["computed"]
+    assert units["computed"] == 1
+    afresh = copy_project(tmp_path / "afresh")
+    afresh.write_study(perturbations={"types": ["gaussian_noise", "rotation", "jpeg"], "levels": [1, 3, 5]})
+    afresh.run()
+    assert afresh.digests() == workflow.digests()
+
+
+def test_options_of_the_command_line_count(finished):
+    done = finished.run("--dry-run", "--config", "study=other")
+    assert "results/other/tables/segmentation_main.csv" in done.stdout
+
+
+def test_the_message_of_a_wrong_configuration_is_the_same_in_snakemake(workflow):
+    workflow.write_study(runs=["grabcutt"], tabels=[])
+    done = workflow.run(check=False)
+    assert done.returncode != 0
+    for part in ("config/small.yaml", "grabcutt", "did you mean grabcut?", "tabels", "did you mean tables?"):
+        assert part in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_configuration_given_by_hand_does_not_inherit_from_the_demo(workflow):
+    path = workflow.folder / "config" / "small.yaml"
+    path.write_text(path.read_text().replace("limit:\n  images: 3\n  objects: 2\n", ""))
+    done = workflow.run("--dry-run", "--printshellcmds")
+    assert "results/small" in done.stdout
+    assert "results/demo" not in done.stdout
+    assert workflow.planned()["prepare_dataset"] == 1

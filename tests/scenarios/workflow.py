@@ -1,0 +1,102 @@
+"""A copy of the project in which the real DAG can be run, changed and killed."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import ROOT
+
+PARTS = ["Snakefile", "Makefile", "workflow", "scripts", "config", "profiles", "envs", "resources", "pyproject.toml"]
+
+SMALL = {
+    "study": "small",
+    "datasets": ["nuclei"],
+    "runs": ["box_fill", "grabcut"],
+    "perturbations": {"types": ["gaussian_noise", "rotation"], "levels": [1, 3, 5]},
+    "limit": {"images": 3, "objects": 2},
+    "statistics": {"resamples": 200},
+    "tables": ["segmentation_main", "calibration"],
+    "figures": ["severity_curves"],
+}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A project folder; `run` starts Snakemake in it."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "small"
+
+    def write_study(self, **changes) -> Path:
+        path = self.folder / "config" / "small.yaml"
+        path.write_text(yaml.safe_dump(SMALL | changes, sort_keys=False))
+        return path
+
+    def command(self, *arguments, cores=2) -> list[str]:
+        start = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", str(cores)]
+        return [*start, "--configfile", "config/small.yaml", *arguments]
+
+    def run(self, *arguments, cores=2, check=True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            self.command(*arguments, cores=cores),
+            cwd=self.folder,
+            env=environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def planned(self, *arguments) -> dict[str, int]:
+        """How many jobs of each rule a dry run lists."""
+        out = self.run("--dry-run", *arguments).stdout
+        if "Nothing to be done" in out:
+            return {}
+        lines = out[out.index("Job stats:") :].splitlines()[3:]
+        pairs = [line.split() for line in lines[: next(i for i, line in enumerate(lines) if line.startswith("total"))]]
+        return {rule: int(count) for rule, count in pairs if rule != "all"}
+
+    def units(self, run="grabcut", dataset="nuclei") -> dict[str, int]:
+        """How many units of a prediction came from the journal and how many were computed."""
+        record = self.results / "predictions" / run / f"{dataset}.parquet.provenance.json"
+        return json.loads(record.read_text())["units"]
+
+    def digests(self) -> dict[str, str]:
+        """The hash of every record, table and figure."""
+        kinds = ("*.parquet", "*.csv", "*.md", "*.tex", "*.svg", "*.png")
+        paths = sorted(path for kind in kinds for path in self.results.rglob(kind) if "journal" not in path.parts)
+        return {
+            str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
+        }
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has activated the virtual environment."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
+    return clean | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def copy_project(folder: Path) -> Workflow:
+    """The project's tracked parts in a new folder, with the small study as configuration."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    workflow = Workflow(folder)
+    workflow.write_study()
+    return workflow
