@@ -1,0 +1,22 @@
+"""Rule score: the answers of one run on one data set against the truth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medstress.stage import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
+    from medstress.config import ScoreSpec
+    from medstress.score.segmentation import score_predictions
+
+    score_predictions(
+        ScoreSpec.model_validate_json(snakemake.params.spec),
+        Path(snakemake.input.images),
+        Path(snakemake.input.samples),
+        [Path(path) for path in snakemake.input.perturbed],
+        Path(snakemake.input.predictions),
+        Path(snakemake.output[0]),
+    )

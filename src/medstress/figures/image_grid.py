@@ -1,0 +1,192 @@
+"""What perturbed images look like, and what the runs answer: a row a perturbation, a column a level."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
+
+from medstress.config import TableSpec
+from medstress.errors import MedstressError
+from medstress.figures.style import PAGE_WIDTH, colours_of
+from medstress.perturb.warp import warp_mask
+from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
+from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
+
+_ROWS = 6
+# One of each family first; the rest of the study's types fill up.
+_FIRST = ("gaussian_noise", "speckle", "motion_blur", "contrast", "jpeg", "rotation")
+# The shown window is this many times the object's longer side, so that an object that moves stays in view.
+_WINDOW = 2.2
+_SMALLEST_WINDOW = 64
+_WARNING = "#D55E00"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The object that a row shows, with its clean image [H, W] or [H, W, 3] and mask [H, W]."""
+
+    image_id: str
+    sample_id: str
+    object_id: str
+    image: Image
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One picture with the truth in it; `caption` in small letters, `warns` where the cell is left out of means."""
+
+    level: int
+    image: Image
+    truth: Mask
+    caption: str
+    warns: bool
+
+
+def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
+    """Up to six perturbations at all levels, with the outlines of the truth and of every run's answer.
+
+    Rows go through the data sets in turn, so that each appears; a row shows the largest object of a data set, or the
+    next largest where the data set comes up again. SSIM is that of the whole image, of which a window is shown.
+    """
+    kinds = _kinds(spec.perturbations)
+    columns = 1 + len(spec.levels)
+    size = (PAGE_WIDTH, PAGE_WIDTH / (columns + 0.35) * len(kinds) * 1.14 + 0.5)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.02, wspace=0, hspace=0))
+    grid = figure.subplots(len(kinds), columns, squeeze=False)
+    names = list(spec.datasets)
+    for index, kind in enumerate(kinds):
+        dataset = names[index % len(names)]
+        path = _path_of(sources["perturbed"], dataset, kind)
+        subject = _subject(sources, path, dataset, index // len(names))
+        cells = {cell.level: cell for cell in _cells(subject, path, spec.levels)}
+        answers = {run: _answers(sources["predictions"], run, dataset, kind, subject) for run in spec.runs}
+        window = _window(subject.mask)
+        for axes, level in zip(grid[index], (0, *spec.levels), strict=True):
+            _picture(axes, spec, cells.get(level), {run: given.get(level) for run, given in answers.items()}, window)
+            if index == 0:
+                axes.set_title("clean" if level == 0 else f"level {level}")
+        grid[index][0].set_ylabel(f"{spec.datasets[dataset]}\n{kind.replace('_', ' ')}", fontsize=7)
+    colours = colours_of(list(spec.runs))
+    truth = Line2D([], [], color="white", linewidth=1.4, label="truth", path_effects=_halo())
+    runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=title) for run, title in spec.runs.items()]
+    figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=6)
+    return figure
+
+
+def _kinds(perturbations: Sequence[str]) -> list[str]:
+    """Up to six types of the study, in the study's order."""
+    chosen = [name for name in _FIRST if name in perturbations]
+    chosen += [name for name in perturbations if name not in chosen]
+    return [name for name in perturbations if name in chosen[:_ROWS]]
+
+
+def _path_of(paths: Sequence[Path], folder: str, stem: str) -> Path:
+    for path in paths:
+        if (path.parent.name, path.stem) == (folder, stem):
+            return path
+    raise MedstressError(f"figure image_grid: {folder}/{stem}.parquet is not among the records. Make it first.")
+
+
+def _subject(sources: Mapping[str, Sequence[Path]], perturbed: Path, dataset: str, place: int) -> _Subject:
+    """The object in the `place`-th image of a data set, where images are ordered by their largest object's share."""
+    shown = set(read_tables([perturbed], PerturbedRow, ["image_id"])["image_id"].to_pylist())
+    images = _path_of(sources["images"], dataset, "images")
+    sizes = {
+        row.image_id: (row.height, row.width)
+        for row in read_rows(images, ImageRow, pixels=False)
+        if row.image_id in shown
+    }
+    best: dict[str, tuple[float, str, str, Mask]] = {}
+    for sample in read_rows(_path_of(sources["samples"], dataset, "samples"), SampleRow):
+        if sample.image_id not in sizes:
+            continue
+        for item in sample.objects:
+            mask = decode_mask(item.mask, *sizes[sample.image_id])
+            share = float(mask.mean())
+            if sample.image_id not in best or share > best[sample.image_id][0]:
+                best[sample.image_id] = (share, sample.sample_id, item.object_id, mask)
+    if not best:
+        raise MedstressError(f"figure image_grid: {dataset} has no object in its perturbed images. Check its split.")
+    ordered = sorted(best, key=lambda name: (-best[name][0], name))
+    image_id = ordered[place % len(ordered)]
+    _, sample_id, object_id, mask = best[image_id]
+    png = next(row.png for group in read_groups(images, ImageRow) for row in group if row.image_id == image_id)
+    return _Subject(image_id, sample_id, object_id, decode_png(png, where=f"{images}, {image_id}"), mask)
+
+
+def _cells(subject: _Subject, perturbed: Path, levels: Sequence[int]) -> Iterator[_Cell]:
+    yield _Cell(0, subject.image, subject.mask, "", False)
+    found = 0
+    for group in read_groups(perturbed, PerturbedRow):
+        for row in group:
+            if row.image_id != subject.image_id or row.level not in levels:
+                continue
+            truth = subject.mask if row.warp is None else warp_mask(subject.mask, row.warp)
+            unreachable = row.status == "unreachable"
+            caption = f"SSIM {row.ssim:.2f}" + (" unreachable" if unreachable else "")
+            image = decode_png(row.png, where=f"{perturbed}, {row.image_id} level {row.level}")
+            yield _Cell(row.level, image, truth, caption, unreachable)
+            found += 1
+        if found == len(levels):
+            return
+
+
+def _answers(paths: Sequence[Path], run: str, dataset: str, kind: str, subject: _Subject) -> dict[int, Mask]:
+    """The masks that a run gave for the object, by level; nothing where it gave none."""
+    columns = ["sample_id", "object_id", "perturbation", "level", "mask"]
+    table = read_tables([_path_of(paths, run, dataset)], PredictionRow, columns)
+    own = (pc.field("sample_id") == subject.sample_id) & (pc.field("object_id") == subject.object_id)
+    rows = table.filter(own & pc.field("perturbation").isin(["clean", kind])).to_pylist()
+    height, width = subject.mask.shape
+    return {row["level"]: decode_mask(row["mask"], height, width) for row in rows if row["mask"] is not None}
+
+
+def _window(mask: Mask) -> tuple[slice, slice]:
+    """Rows and columns of a square around the object, inside the image."""
+    x0, y0, x1, y1 = box_of(mask)
+    side = int(max(_WINDOW * max(x1 - x0, y1 - y0), _SMALLEST_WINDOW))
+    slices = []
+    for low, high, length in [(y0, y1, mask.shape[0]), (x0, x1, mask.shape[1])]:
+        size = min(side, length)
+        start = int(np.clip((low + high - size) / 2, 0, length - size))
+        slices.append(slice(start, start + size))
+    return slices[0], slices[1]
+
+
+def _halo() -> list[AbstractPathEffect]:
+    return [Stroke(linewidth=2.0, foreground="black"), Normal()]
+
+
+def _picture(
+    axes: Axes, spec: TableSpec, cell: _Cell | None, answers: Mapping[str, Mask | None], window: tuple[slice, slice]
+) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if cell is None:
+        axes.set_xlabel("no image", fontsize=6, color=_WARNING)
+        return
+    axes.imshow(cell.image[window], cmap="gray", vmin=0, vmax=255)
+    _outline(axes, cell.truth[window], "white", 0.9, halo=True)
+    for run, colour in colours_of(list(spec.runs)).items():
+        mask = answers[run]
+        if mask is not None:
+            _outline(axes, mask[window], colour, 0.9)
+    colour = _WARNING if cell.warns else "black"
+    axes.set_xlabel(cell.caption, fontsize=6, color=colour, labelpad=1.5)
+
+
+def _outline(axes: Axes, mask: Mask, colour: str, width: float, *, halo: bool = False) -> None:
+    if mask.all() or not mask.any():
+        return  # an outline that is out of view
+    lines = axes.contour(mask.astype(np.float64), levels=[0.5], colors=[colour], linewidths=width)
+    if halo:
+        lines.set_path_effects(_halo())

@@ -1,0 +1,1 @@
+"""From predictions to scores, and from scores to paired drops and intervals."""

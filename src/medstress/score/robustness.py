@@ -1,0 +1,90 @@
+"""Paired drops: what each object loses from its clean image to a perturbed one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medstress.errors import MedstressError
+from medstress.records import ScoreRow, read_tables
+
+SMALLER_IS_BETTER = frozenset({"hd95"})
+"""Metrics whose drop is perturbed minus clean, so that a positive drop is always a loss."""
+
+GEOMETRIC = frozenset({"rotation", "scaling", "translation"})
+"""Types that move pixels. Their levels are displacements of a table and do not compare with SSIM levels."""
+
+SCORED = ("ok", "empty")
+"""Statuses that means count: an empty prediction is a wrong answer, not a missing one."""
+
+_OBJECT = ["dataset", "run", "sample_id", "object_id", "metric"]
+
+
+def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
+    """Scores as a frame; names are categories."""
+    columns = [*_OBJECT, "group_id", "perturbation", "level", "value", "status"]
+    frame: pd.DataFrame = read_tables(paths, ScoreRow, columns).to_pandas(strings_to_categorical=True)
+    return frame.astype({"level": "int64"})
+
+
+def clean_scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """The scores of clean images."""
+    return frame[frame["level"] == 0]
+
+
+def paired_drops(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a perturbed score, with `clean`, `perturbed`, `drop` and `scored`.
+
+    `drop` is clean minus perturbed, and perturbed minus clean for the metrics in SMALLER_IS_BETTER. `scored` tells
+    whether the pair counts: both sides have a value and the image is in its band. `outcome` is `scored`, or the reason
+    why not: the perturbed side's status, else the clean side's. Values of pairs that do not count are NaN.
+    Raises MedstressError where an object has perturbed scores and no clean one.
+    """
+    clean = clean_scores(frame)[[*_OBJECT, "value", "status"]]
+    pairs = frame[frame["level"] > 0].merge(
+        clean.rename(columns={"value": "clean", "status": "clean_status"}),
+        on=_OBJECT,
+        how="left",
+        validate="many_to_one",
+    )
+    if len(lonely := pairs[pairs["clean_status"].isna()]):
+        names = "/".join(str(lonely.iloc[0][name]) for name in _OBJECT)
+        raise MedstressError(
+            f"{len(lonely)} scores have no clean score to be paired with, such as {names}. Score again."
+        )
+    pairs = pairs.rename(columns={"value": "perturbed"})
+    status, clean_status = pairs["status"].astype(str), pairs["clean_status"].astype(str)
+    answered = status.isin(SCORED)
+    pairs["outcome"] = status.where(~answered, clean_status.where(~clean_status.isin(SCORED), "scored"))
+    pairs["scored"] = pairs["outcome"] == "scored"
+    pairs[["clean", "perturbed"]] = pairs[["clean", "perturbed"]].where(pairs["scored"], np.nan)
+    sign = np.where(pairs["metric"].isin(SMALLER_IS_BETTER), -1.0, 1.0)
+    pairs["drop"] = sign * (pairs["clean"] - pairs["perturbed"])
+    return pairs.drop(columns="clean_status")
+
+
+def relative_robustness(pairs: pd.DataFrame) -> float | None:
+    """Share of the clean score that is kept, mean perturbed / mean clean over the pairs that count.
+
+    For metrics where larger is better. None without pairs, or where the clean mean is 0.
+    """
+    counted = pairs[pairs["scored"]]
+    clean = float(counted["clean"].sum())
+    return float(counted["perturbed"].sum()) / clean if clean else None
+
+
+def left_out(scores: pd.DataFrame) -> dict[str, int]:
+    """How many scores of one metric are not in the means, by reason, and how many predictions were empty.
+
+    `n_failed` counts refusals, errors and everything else that is no answer; `n_empty` are scored, not left out.
+    """
+    counts = scores["status"].astype(str).value_counts()
+    known = ("ok", "empty", "unreachable", "object_lost")
+    named = {name: int(counts.get(name, 0)) for name in known}
+    return {
+        "n_unreachable": named["unreachable"],
+        "n_object_lost": named["object_lost"],
+        "n_failed": int(counts.sum()) - sum(named.values()),
+        "n_empty": named["empty"],
+    }

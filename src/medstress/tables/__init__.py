@@ -1,0 +1,1 @@
+"""Tables of a study: one module each, listed in :mod:`medstress.tables.registry`."""

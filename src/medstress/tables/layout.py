@@ -1,0 +1,83 @@
+"""How numbers are shown to people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from medstress.config import TableSpec
+from medstress.score.bootstrap import Estimate
+from medstress.score.robustness import SMALLER_IS_BETTER
+
+NOTHING = "\N{EN DASH}"
+"""Shown where there is no number."""
+
+METRIC_TITLES = {"iou": "IoU", "dice": "Dice", "hd95": "HD95", "nsd": "NSD"}
+_DIGITS = {"hd95": 1}
+
+
+def digits_of(metric: str) -> int:
+    """Decimals that a metric is shown with."""
+    return _DIGITS.get(metric, 3)
+
+
+def drop_title(metric: str) -> str:
+    """Heading of a drop; distances rise."""
+    return f"{METRIC_TITLES[metric]} {'rise' if metric in SMALLER_IS_BETTER else 'drop'}"
+
+
+def primary_metric(spec: TableSpec) -> str:
+    """The metric that runs are compared by: IoU where it is scored."""
+    return "iou" if "iou" in spec.metrics else spec.metrics[0]
+
+
+def columns_of(name: str, value: Estimate) -> dict[str, float | None]:
+    """An estimate as the columns name, name_low and name_high."""
+    return {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def interval_text(spec: TableSpec, *values: Estimate) -> str | None:
+    """What the intervals of a row are: their confidence, or `few groups` where one of them is not given."""
+    given = [value for value in values if value.mean is not None]
+    if not given:
+        return None
+    if any(value.low is None for value in given):
+        return "few groups"
+    return f"{100 * spec.statistics.confidence:g}% bootstrap"
+
+
+def number(value: Any, digits: int) -> str:
+    """A rounded number, or a dash."""
+    # Rounding first and adding zero keeps a tiny loss from being shown as minus zero.
+    return NOTHING if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def estimate_text(row: Any, name: str, digits: int, *, interval: bool = True) -> str:
+    """`0.61 [0.55, 0.66]`, or `0.61 (few groups)` where there is no interval."""
+    mean = number(row[name], digits)
+    if mean == NOTHING or not interval:
+        return mean
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{mean} (few groups)" if pd.isna(low) else f"{mean} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def typed(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame where counts stay whole, numbers stay numbers and texts stay texts, even if all are missing."""
+    frame = pd.DataFrame(list(rows))
+    for name in frame.columns:
+        if name.startswith("n_") or name in ("level", "rank"):
+            frame[name] = frame[name].astype("Int64")
+        elif name not in TEXTS:
+            frame[name] = frame[name].astype("float64")
+        else:
+            frame[name] = frame[name].astype("string")
+    return frame
+
+
+TEXTS = frozenset({"dataset", "run", "perturbation", "group_unit", "metric", "scale", "interval", "beats_baselines"})
+"""Columns that hold text."""
+
+
+def plural(count: Any, unit: str) -> str:
+    """`1 patient`, `3 patients`."""
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,27 @@
+"""Every table by name.
+
+Module paths instead of modules, so that a change in one table does not touch the others. A table module has TITLE,
+CAPTION, `build(spec, frame)` (all numbers), `display(spec, table)` (what people read) and `notes(spec, frame)` (what is
+missing).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medstress.config import TableName
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """Where a table is made, and which record of the study it reads."""
+
+    module: str
+    reads: tuple[Literal["scores", "perturbed"]]
+
+
+TABLES: dict[TableName, TableEntry] = {
+    "segmentation_main": TableEntry("medstress.tables.segmentation_main", ("scores",)),
+    "segmentation_perturbations": TableEntry("medstress.tables.segmentation_perturbations", ("scores",)),
+    "segmentation_levels": TableEntry("medstress.tables.segmentation_levels", ("scores",)),
+    "calibration": TableEntry("medstress.tables.calibration", ("perturbed",)),
+}

@@ -1,0 +1,115 @@
+"""How scores fall as severity grows."""
+
+from typing import Any
+
+import pandas as pd
+
+from medstress.config import TableSpec
+from medstress.score.bootstrap import Estimate, estimate
+from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, left_out, paired_drops
+from medstress.tables.layout import (
+    METRIC_TITLES,
+    columns_of,
+    digits_of,
+    drop_title,
+    estimate_text,
+    interval_text,
+    primary_metric,
+    typed,
+)
+from medstress.tables.missing import missing_scores
+
+TITLE = "Segmentation: scores by level"
+CAPTION = (
+    "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale ssim: "
+    "types whose levels are SSIM bands. Scale table: types that move pixels, whose levels are displacements. Drops are "
+    "paired, clean minus perturbed of the same object. Brackets are intervals from a bootstrap of groups."
+)
+
+
+def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set, run, scale and level that have scores."""
+    metrics = [metric for metric in spec.metrics if metric in ("iou", "dice")] or [primary_metric(spec)]
+    scores = frame[frame["metric"].isin(metrics)]
+    pairs = paired_drops(scores)
+    rows = []
+    for dataset in spec.datasets:
+        for run in spec.runs:
+            clean = clean_scores(scores)
+            clean = clean[(clean["dataset"] == dataset) & (clean["run"] == run)]
+            own = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
+            moved = own["perturbation"].isin(GEOMETRIC)
+            names = {"dataset": dataset, "run": run}
+            if len(clean):
+                rows.append(names | {"scale": "clean", "level": 0} | _clean(spec, clean, metrics, dataset))
+            for scale, part in [("ssim", own[~moved]), ("table", own[moved])]:
+                for level in spec.levels:
+                    cell = part[part["level"] == level]
+                    if len(cell):
+                        rows.append(names | {"scale": scale, "level": level} | _level(spec, cell, metrics, dataset))
+    return typed(rows)
+
+
+def _counts(scores: pd.DataFrame, counted: pd.DataFrame, metric: str, value: Estimate) -> dict[str, Any]:
+    own = counted[counted["metric"] == metric]
+    return {
+        "n_objects": len(own.drop_duplicates(["sample_id", "object_id"])),
+        "n_groups": value.n_groups,
+        "n_values": value.n_values,
+        **left_out(scores[scores["metric"] == metric]),
+    }
+
+
+def _clean(spec: TableSpec, clean: pd.DataFrame, metrics: list[str], dataset: str) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    values = []
+    counted = clean[clean["status"].isin(SCORED)]
+    for metric in metrics:
+        own = counted[counted["metric"] == metric]
+        values.append(estimate(own["value"], own["group_id"], dataset, spec.statistics))
+        row |= columns_of(metric, values[-1]) | {f"{metric}_drop{end}": None for end in ("", "_low", "_high")}
+    return row | {"interval": interval_text(spec, *values)} | _counts(clean, counted, metrics[0], values[0])
+
+
+def _level(spec: TableSpec, pairs: pd.DataFrame, metrics: list[str], dataset: str) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    values = []
+    counted = pairs[pairs["scored"]]
+    for metric in metrics:
+        own = counted[counted["metric"] == metric]
+        for name, column in [(metric, "perturbed"), (f"{metric}_drop", "drop")]:
+            values.append(estimate(own[column], own["group_id"], dataset, spec.statistics))
+            row |= columns_of(name, values[-1])
+    return row | {"interval": interval_text(spec, *values)} | _counts(pairs, counted, metrics[0], values[0])
+
+
+def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it."""
+    metrics = [metric for metric in spec.metrics if metric in table.columns]
+    rows = []
+    for row in table.to_dict("records"):
+        shown = {
+            "Data set": spec.datasets[row["dataset"]],
+            "Run": spec.runs[row["run"]],
+            "Scale": row["scale"],
+            "Level": str(row["level"]),
+        }
+        for metric in metrics:
+            shown[METRIC_TITLES[metric]] = estimate_text(row, metric, digits_of(metric))
+        for metric in metrics:
+            shown[drop_title(metric)] = estimate_text(row, f"{metric}_drop", digits_of(metric))
+        counts = {
+            "Objects": "n_objects",
+            "Values": "n_values",
+            "Unreachable": "n_unreachable",
+            "Lost": "n_object_lost",
+            "Failed": "n_failed",
+            "Empty": "n_empty",
+        }
+        rows.append(shown | {title: str(row[name]) for title, name in counts.items()})
+    return pd.DataFrame(rows)
+
+
+def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
+    """What is missing."""
+    return missing_scores(spec, frame)

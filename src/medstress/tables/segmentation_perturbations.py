@@ -1,0 +1,110 @@
+"""Which perturbation costs which run how much."""
+
+from typing import Any
+
+import pandas as pd
+
+from medstress.config import TableSpec
+from medstress.score.bootstrap import estimate
+from medstress.score.robustness import GEOMETRIC, left_out, paired_drops
+from medstress.tables.layout import (
+    NOTHING,
+    columns_of,
+    digits_of,
+    drop_title,
+    estimate_text,
+    interval_text,
+    primary_metric,
+    typed,
+)
+from medstress.tables.missing import missing_scores
+
+TITLE = "Segmentation: drop by perturbation"
+CAPTION = (
+    "Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only, with an interval from "
+    "a bootstrap of groups. #1 is the largest drop of a run on a data set; ranks of types whose intervals overlap are "
+    "not told apart. Types marked † move pixels: their strength comes from a table of displacements, so they are "
+    "ranked apart from the others, which share SSIM bands. A baseline that ignores the pixels shows what the moved "
+    "prompt alone does."
+)
+
+
+def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set, perturbation and run that have scores.
+
+    `rank` orders the drops of a run on a data set, apart for each scale; 1 is the largest.
+    """
+    metric = primary_metric(spec)
+    scores = frame[frame["metric"] == metric]
+    pairs = dict(iter(paired_drops(scores).groupby(["perturbation", "dataset", "run"], observed=True)))
+    rows = [
+        _row(spec, pairs[key], metric, *key)
+        for dataset in spec.datasets
+        for perturbation in spec.perturbations
+        for run in spec.runs
+        if (key := (perturbation, dataset, run)) in pairs
+    ]
+    for row in rows:
+        own = (row["dataset"], row["run"], row["scale"])
+        rivals = [item for item in rows if (item["dataset"], item["run"], item["scale"]) == own]
+        larger = [item for item in rivals if None not in (item["drop"], row["drop"]) and item["drop"] > row["drop"]]
+        row["rank"] = None if row["drop"] is None else 1 + len(larger)
+    return typed(rows)
+
+
+def _row(
+    spec: TableSpec, pairs: pd.DataFrame, metric: str, perturbation: str, dataset: str, run: str
+) -> dict[str, Any]:
+    counted = pairs[pairs["scored"]]
+    value = estimate(counted["drop"], counted["group_id"], dataset, spec.statistics)
+    return {
+        "dataset": dataset,
+        "perturbation": perturbation,
+        "scale": "table" if perturbation in GEOMETRIC else "ssim",
+        "run": run,
+        "metric": metric,
+        **columns_of("drop", value),
+        "interval": interval_text(spec, value),
+        "n_objects": len(counted.drop_duplicates(["sample_id", "object_id"])),
+        "n_groups": value.n_groups,
+        "n_pairs": value.n_values,
+        **left_out(pairs),
+        "rank": None,
+    }
+
+
+def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it: a row a data set and perturbation, a column a run."""
+    metric = primary_metric(spec)
+    rows = []
+    cells: dict[tuple[str, str], dict[str, dict[Any, Any]]] = {}
+    for row in table.to_dict("records"):
+        cells.setdefault((row["dataset"], row["perturbation"]), {})[row["run"]] = row
+    for (dataset, kind), by_run in cells.items():
+        mark = "†" if kind in GEOMETRIC else ""
+        shown = {"Data set": spec.datasets[dataset], "Perturbation": kind.replace("_", " ") + mark}
+        for run, title in spec.runs.items():
+            shown[f"{title}: {drop_title(metric)}"] = _cell(by_run.get(run), metric)
+        shown["Objects"] = _range([row["n_objects"] for row in by_run.values()])
+        shown["Unreachable"] = _range([row["n_unreachable"] for row in by_run.values()])
+        shown["Lost"] = _range([row["n_object_lost"] for row in by_run.values()])
+        shown["Failed"] = _range([row["n_failed"] for row in by_run.values()])
+        rows.append(shown)
+    return pd.DataFrame(rows)
+
+
+def _cell(row: dict[Any, Any] | None, metric: str) -> str:
+    if row is None or pd.isna(row["drop"]):
+        return NOTHING
+    return f"{estimate_text(row, 'drop', digits_of(metric))} #{row['rank']}"
+
+
+def _range(counts: list[int]) -> str:
+    # Runs share images and objects, so their counts differ only where a run failed.
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low}{NOTHING}{high}"
+
+
+def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
+    """What is missing."""
+    return missing_scores(spec, frame)

@@ -1,0 +1,163 @@
+"""A study of two data sets, two runs and two perturbations, small enough to follow by hand, as records on disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from medstress.config import ScoreSpec, Statistics, TableSpec
+from medstress.perturb.warp import affine, valid_pixels, warp_mask
+from medstress.pixels import Mask, box_of, encode_mask, encode_png
+from medstress.records import ImageRow, ObjectRow, PerturbedRow, PredictionRow, SampleRow, ScoreRow, write_rows
+from medstress.score.segmentation import score_predictions
+
+SHAPE = (64, 72)
+LEVELS = (1, 2)
+
+
+@dataclass(frozen=True)
+class ToyStudy:
+    spec: TableSpec
+    sources: dict[str, list[Path]]
+
+
+def spec_of(**changes: object) -> TableSpec:
+    """The toy study's spec: data set `many` has six patients, `few` has two slabs."""
+    values: dict[str, object] = {
+        "study": "toy",
+        "datasets": {"many": "Many patients", "few": "Few slabs"},
+        "split_units": {"many": "patient", "few": "slab"},
+        "runs": {"box": "Box_fill", "net": "Net"},
+        "baselines": ["box"],
+        "perturbations": ["gaussian_noise", "rotation"],
+        "levels": list(LEVELS),
+        "metrics": ["iou", "dice", "hd95", "nsd"],
+        "statistics": Statistics(resamples=200),
+    }
+    return TableSpec.model_validate(values | changes)
+
+
+def _write_dataset(folder: Path, dataset: str, count: int) -> dict[str, Mask]:
+    random = np.random.default_rng(len(dataset))
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    masks = {}
+    for place in range(count):
+        x, y, radius = random.uniform(28, 44), random.uniform(26, 38), 15 if place == 0 else random.uniform(8, 14)
+        masks[f"i{place}"] = np.asarray(np.hypot(columns - x, 1.3 * (rows - y)) < radius)
+    base = folder / "datasets" / dataset
+    pictures = {name: random.integers(0, 60, SHAPE).astype(np.uint8) + 150 * mask for name, mask in masks.items()}
+    images = [
+        ImageRow(name, f"p{place}", "test", "ct", encode_png(picture.astype(np.uint8)), *SHAPE)
+        for place, (name, picture) in enumerate(pictures.items())
+    ]
+    write_rows(base / "images.parquet", ImageRow, images)
+    samples = [
+        SampleRow(f"s-{name}", name, "segmentation", (ObjectRow("o1", "disc", box_of(mask), encode_mask(mask)),))
+        for name, mask in masks.items()
+    ]
+    write_rows(base / "samples.parquet", SampleRow, samples)
+    turn = affine(np.asarray(cv2.getRotationMatrix2D((35.5, 31.5), 15, 1.0), np.float64))
+    seen = encode_mask(valid_pixels(*SHAPE, turn))
+    for kind in ("gaussian_noise", "rotation"):
+        moved = kind == "rotation"
+        cells = []
+        for image in images:
+            for level in LEVELS:
+                status = "table" if moved else "unreachable" if (image.image_id, level) == ("i0", 2) else "in_band"
+                ssim = 0.85 if status == "unreachable" else 0.94 - 0.1 * (level - 1)
+                band = (None, None) if moved else ((0.90, 0.98), (0.80, 0.84))[level - 1]
+                row = PerturbedRow(
+                    image.image_id,
+                    kind,
+                    level,
+                    image.png,
+                    seen if moved else None,
+                    turn if moved else None,
+                    float(level),
+                    ssim,
+                    *band,
+                    7,
+                    status,
+                )
+                cells.append(row)
+        write_rows(folder / "perturbed" / dataset / f"{kind}.parquet", PerturbedRow, cells)
+    for run in ("box", "net"):
+        answers = []
+        for name, mask in masks.items():
+            for kind, level in [("clean", 0)] + [
+                (kind, level) for kind in ("gaussian_noise", "rotation") for level in LEVELS
+            ]:
+                answers.append(_answer(run, name, warp_mask(mask, turn) if kind == "rotation" else mask, kind, level))
+        write_rows(folder / "predictions" / run / f"{dataset}.parquet", PredictionRow, answers)
+    return masks
+
+
+def _answer(run: str, name: str, truth: Mask, kind: str, level: int) -> PredictionRow:
+    """`box` fills the box; `net` is the truth moved by one pixel more a level, lost once and failed once."""
+    mask: Mask | None = np.roll(truth, 1 + level, axis=1)
+    status = "ok"
+    if run == "box":
+        x0, y0, x1, y1 = map(int, box_of(truth))
+        mask = np.zeros(SHAPE, bool)
+        mask[y0:y1, x0:x1] = True
+    elif (name, kind, level) == ("i1", "gaussian_noise", 1):
+        mask, status = None, "error"
+    if (name, kind, level) == ("i1", "rotation", 2):
+        mask, status = None, "object_lost"
+    return PredictionRow(f"s-{name}", "o1", kind, level, None if mask is None else encode_mask(mask), status)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyStudy:
+    """The whole study, scored."""
+    folder = tmp_path_factory.mktemp("toy") / "results" / "toy"
+    spec = spec_of()
+    sources: dict[str, list[Path]] = {kind: [] for kind in ("images", "samples", "perturbed", "predictions", "scores")}
+    for dataset, count in {"many": 6, "few": 2}.items():
+        _write_dataset(folder, dataset, count)
+        sources["images"].append(folder / "datasets" / dataset / "images.parquet")
+        sources["samples"].append(folder / "datasets" / dataset / "samples.parquet")
+        kinds = [folder / "perturbed" / dataset / f"{kind}.parquet" for kind in spec.perturbations]
+        sources["perturbed"] += kinds
+        for run in spec.runs:
+            answers = folder / "predictions" / run / f"{dataset}.parquet"
+            scores = folder / "scores" / run / f"{dataset}.parquet"
+            scoring = ScoreSpec.model_validate({"run": run, "dataset": dataset, "split": "test", "scoring": {}})
+            score_predictions(scoring, sources["images"][-1], sources["samples"][-1], kinds, answers, scores)
+            sources["predictions"].append(answers)
+            sources["scores"].append(scores)
+    return ToyStudy(spec, sources)
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., TableSpec]:
+    """Builds the toy study's spec with changes."""
+    return spec_of
+
+
+@pytest.fixture
+def make_score() -> Callable[..., ScoreRow]:
+    """Builds one score of one object, whose patient has the same name."""
+
+    def make(name: str, kind: str, level: int, value: float | None, status: str = "ok", **changes: str) -> ScoreRow:
+        given = {"run": "net", "dataset": "many", "metric": "iou"} | changes
+        return ScoreRow(
+            task="segmentation",
+            run=given["run"],
+            seed=0,
+            dataset=given["dataset"],
+            subset="iid",
+            sample_id=f"s-{name}",
+            group_id=f"p-{name}",
+            object_id="o1",
+            perturbation=kind,
+            level=level,
+            metric=given["metric"],
+            value=value,
+            status=status,
+        )
+
+    return make
