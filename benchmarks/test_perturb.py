@@ -25,7 +25,9 @@ def _scaled(image: Image, side: int) -> Image:
 
 
 IMAGES: dict[str, Callable[[], list[Image]]] = {
-    "grey256": lambda: [_scaled(embedded_image(name), 256) for name in ("brain_mri_tumour", "lung_ct_tumour", "nuclei")],
+    "grey256": lambda: [
+        _scaled(embedded_image(name), 256) for name in ("brain_mri_tumour", "lung_ct_tumour", "nuclei")
+    ],
     "rgb256": lambda: [in_colour(_scaled(embedded_image(name), 256)) for name in ("lung_ct_tumour", "nuclei")],
     "grey512": lambda: [_scaled(embedded_image(name), 512) for name in ("brain_mri_tumour", "lung_ct_tumour")],
 }

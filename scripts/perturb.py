@@ -8,18 +8,20 @@ from medstress.stage import log, stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
-    from medstress.config import PerturbSpec
-    from medstress.perturb.build import perturb_dataset
-    from medstress.perturb.registry import PERTURBATIONS
+# Worker processes import this file again; only the first one is the job.
+if __name__ == "__main__":
+    with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+        from medstress.config import PerturbSpec
+        from medstress.perturb.build import perturb_dataset
+        from medstress.perturb.registry import PERTURBATIONS
 
-    spec = PerturbSpec.model_validate_json(snakemake.params.spec)
-    counts = perturb_dataset(
-        PERTURBATIONS[spec.perturbation],
-        spec,
-        Path(snakemake.input.images),
-        Path(snakemake.output[0]),
-        workers=snakemake.threads,
-    )
-    facts["cells"] = counts
-    log.info("cells: %s", ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))
+        spec = PerturbSpec.model_validate_json(snakemake.params.spec)
+        counts = perturb_dataset(
+            PERTURBATIONS[spec.perturbation],
+            spec,
+            Path(snakemake.input.images),
+            Path(snakemake.output[0]),
+            workers=snakemake.threads,
+        )
+        facts["cells"] = counts
+        log.info("cells: %s", ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))

@@ -1,5 +1,6 @@
 """What the configuration may say, for editors (JSON schema) and for people (the reference in config/README.md)."""
 
+import inspect
 from collections.abc import Iterator
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -38,7 +39,8 @@ def key_reference() -> str:
     parts = []
     for title, model in _SECTIONS.items():
         rows = "\n".join(f"| `{key}` | {takes} | {default} | {text} |" for key, takes, default, text in _keys(model))
-        parts.append(f"## {title}\n\n{model.__doc__}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n{rows}\n")
+        head = "| key | takes | default | meaning |\n|---|---|---|---|"
+        parts.append(f"## {title}\n\n{inspect.getdoc(model)}\n\n{head}\n{rows}\n")
     return "\n".join(parts)
 
 

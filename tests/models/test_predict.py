@@ -157,7 +157,7 @@ def test_the_prompt_can_stay_behind():
 
 def test_perturbed_bytes_do_not_depend_on_workers_or_order(records, tmp_path):
     for name in ("gaussian_noise", "translation"):
-        written = [path for path in records.perturbed if path.stem == name][0].read_bytes()
+        written = next(path for path in records.perturbed if path.stem == name).read_bytes()
         perturb_dataset(PERTURBATIONS[name], perturb_spec(name), records.images, tmp_path / "four.parquet", workers=4)
         assert (tmp_path / "four.parquet").read_bytes() == written
 

@@ -1,5 +1,7 @@
 """The promise of calibration: what can be reached is reached, on every image, and what cannot is said."""
 
+import itertools
+
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
@@ -67,8 +69,8 @@ def test_cells_are_what_they_say(perturbation, real_images):
             assert cell.strength == perturbation.round(cell.strength)
             assert np.array_equal(stored, realisation.render(cell.strength))
         reached = [cell for cell in cells if cell.status == "in_band"]
-        assert all(mild.ssim > severe.ssim for mild, severe in zip(reached, reached[1:], strict=False))
-        assert all(mild.strength < severe.strength for mild, severe in zip(reached, reached[1:], strict=False))
+        assert all(mild.ssim > severe.ssim for mild, severe in itertools.pairwise(reached))
+        assert all(mild.strength < severe.strength for mild, severe in itertools.pairwise(reached))
 
 
 def test_levels_do_not_depend_on_which_others_are_asked_for_in_status(real_images):

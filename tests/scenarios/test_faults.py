@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from medstress.records import ImageRow, read_rows
 from tests.scenarios.workflow import copy_project, environment
 
 pytestmark = pytest.mark.scenario
@@ -41,7 +42,7 @@ def fails_with(done, *parts):
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".*.tmp")]
+    return list(folder.rglob(".*.tmp"))
 
 
 def journal(workflow) -> list[Path]:
@@ -59,6 +60,11 @@ def script_process(parent: psutil.Process, name: str) -> psutil.Process | None:
     return None
 
 
+def picture_in_use(workflow) -> Path:
+    row = read_rows(workflow.results / "datasets" / "nuclei" / "images.parquet", ImageRow, pixels=False)[0]
+    return workflow.folder / "resources" / "embedded" / "nuclei" / f"{row.image_id}.png"
+
+
 @pytest.mark.parametrize("victim", ["predict", "snakemake"])
 def test_kill_minus_nine_and_again(workflow, tmp_path, victim):
     whole = tmp_path / "whole"
@@ -68,8 +74,12 @@ def test_kill_minus_nine_and_again(workflow, tmp_path, victim):
     # Slow enough to be met half-way: many rounds of graph cut.
     output = workflow.results / "predictions" / "grabcut" / "nuclei.parquet"
     process = subprocess.Popen(
-        workflow.command("--quiet", "all"), cwd=workflow.folder, env=environment(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
+        workflow.command("--quiet", "all"),
+        cwd=workflow.folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while len(journal(workflow)) < 2 and time.monotonic() < deadline:
@@ -110,8 +120,7 @@ def test_a_truncated_record_is_named(workflow):
 
 
 def test_a_missing_raw_file_is_named(workflow):
-    sheet = workflow.folder / "resources" / "embedded" / "nuclei"
-    victim = next(path for path in sorted(sheet.glob("*.png")))
+    victim = picture_in_use(workflow)
     victim.unlink()
     shutil.rmtree(workflow.results / "datasets")
     fails_with(workflow.run(check=False), victim.name)
@@ -119,8 +128,7 @@ def test_a_missing_raw_file_is_named(workflow):
 
 
 def test_an_unreadable_picture_is_named(workflow):
-    sheet = workflow.folder / "resources" / "embedded" / "nuclei"
-    victim = next(path for path in sorted(sheet.glob("*.png")))
+    victim = picture_in_use(workflow)
     victim.write_bytes(victim.read_bytes()[:300])
     shutil.rmtree(workflow.results / "datasets")
     fails_with(workflow.run(check=False), victim.name)
@@ -164,9 +172,5 @@ def test_debugging_shows_the_traceback(workflow):
     path = workflow.results / "perturbed" / "nuclei" / "rotation.parquet"
     path.write_bytes(b"nothing")
     arguments = {"cwd": workflow.folder, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(
-        workflow.command(), env=environment() | {"MEDSTRESS_DEBUG": "1"}, check=False, **arguments
-    )
+    done = subprocess.run(workflow.command(), env=environment() | {"MEDSTRESS_DEBUG": "1"}, check=False, **arguments)
     assert "Traceback" in done.stdout
-
-

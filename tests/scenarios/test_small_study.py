@@ -56,7 +56,7 @@ def test_one_table_by_its_file_name(workflow):
     ("changes", "expected"),
     [
         ({"statistics": {"resamples": 300}}, {"table": 2, "figure": 1}),
-        ({"scoring": {"nsd_tolerance": 3.0}}, {"score": 2, "table": 2, "figure": 1}),
+        ({"scoring": {"nsd_tolerance": 3.0}}, {"score": 2, "table": 1, "figure": 1}),
         ({"tables": ["segmentation_main", "calibration", "segmentation_levels"]}, {"table": 1}),
     ],
     ids=["statistics", "scoring", "one more table"],

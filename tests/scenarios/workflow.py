@@ -13,7 +13,20 @@ import yaml
 
 from tests.conftest import ROOT
 
-PARTS = ["Snakefile", "Makefile", "workflow", "scripts", "config", "profiles", "envs", "resources", "pyproject.toml"]
+PARTS = [
+    "Snakefile",
+    "Makefile",
+    "workflow",
+    "scripts",
+    "config",
+    "profiles",
+    "local",
+    "envs",
+    "resources",
+    "pyproject.toml",
+    "tests",
+    "benchmarks",
+]
 
 SMALL = {
     "study": "small",
@@ -43,8 +56,9 @@ class Workflow:
         return path
 
     def command(self, *arguments, cores=2) -> list[str]:
-        start = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", str(cores)]
-        return [*start, "--configfile", "config/small.yaml", *arguments]
+        # Targets come first: --configfile takes every word that follows it.
+        options = ["--profile", "profiles/local", "--cores", str(cores), "--configfile", "config/small.yaml"]
+        return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def run(self, *arguments, cores=2, check=True) -> subprocess.CompletedProcess:
         done = subprocess.run(
@@ -77,9 +91,7 @@ class Workflow:
         """The hash of every record, table and figure."""
         kinds = ("*.parquet", "*.csv", "*.md", "*.tex", "*.svg", "*.png")
         paths = sorted(path for kind in kinds for path in self.results.rglob(kind) if "journal" not in path.parts)
-        return {
-            str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
-        }
+        return {str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def environment() -> dict[str, str]:
@@ -93,7 +105,9 @@ def copy_project(folder: Path) -> Workflow:
     folder.mkdir(parents=True)
     for part in PARTS:
         source = ROOT / part
-        if source.is_dir():
+        if source.is_symlink():
+            (folder / part).symlink_to(source.readlink())
+        elif source.is_dir():
             shutil.copytree(source, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / part)

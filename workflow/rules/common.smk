@@ -29,7 +29,9 @@ def prepare_spec(wildcards):
 
 
 def perturb_spec(wildcards):
-    return PROJECT.perturb_spec(wildcards.dataset, wildcards.perturbation).model_dump_json()
+    return PROJECT.perturb_spec(
+        wildcards.dataset, wildcards.perturbation
+    ).model_dump_json()
 
 
 def predict_spec(wildcards):
@@ -77,13 +79,25 @@ def figure_inputs(wildcards):
 PROJECT = load()
 STUDY = PROJECT.study
 RECORDS = {
-    "images": expand("<results>/datasets/{dataset}/images.parquet", dataset=STUDY.datasets),
-    "samples": expand("<results>/datasets/{dataset}/samples.parquet", dataset=STUDY.datasets),
+    "images": expand(
+        "<results>/datasets/{dataset}/images.parquet", dataset=STUDY.datasets
+    ),
+    "samples": expand(
+        "<results>/datasets/{dataset}/samples.parquet", dataset=STUDY.datasets
+    ),
     "perturbed": expand(
         "<results>/perturbed/{dataset}/{perturbation}.parquet",
         dataset=STUDY.datasets,
         perturbation=STUDY.perturbations.types,
     ),
-    "predictions": expand("<results>/predictions/{run}/{dataset}.parquet", run=STUDY.runs, dataset=STUDY.datasets),
-    "scores": expand("<results>/scores/{run}/{dataset}.parquet", run=STUDY.runs, dataset=STUDY.datasets),
+    "predictions": expand(
+        "<results>/predictions/{run}/{dataset}.parquet",
+        run=STUDY.runs,
+        dataset=STUDY.datasets,
+    ),
+    "scores": expand(
+        "<results>/scores/{run}/{dataset}.parquet",
+        run=STUDY.runs,
+        dataset=STUDY.datasets,
+    ),
 }

@@ -12,6 +12,8 @@ rule figure:
         ),
     log:
         "<results>/logs/figure/{figure}.log",
+    conda:
+        "../../envs/environment.yaml"
     params:
         spec=table_spec,
         code=figure_code,

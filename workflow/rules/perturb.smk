@@ -6,6 +6,8 @@ rule perturb:
         "<results>/perturbed/{dataset}/{perturbation}.parquet",
     log:
         "<results>/logs/perturb/{dataset}/{perturbation}.log",
+    conda:
+        "../../envs/environment.yaml"
     params:
         spec=perturb_spec,
         code=perturb_code,

@@ -11,12 +11,14 @@ rule predict:
         "<results>/predictions/{run}/{dataset}.parquet",
     log:
         "<results>/logs/predict/{run}/{dataset}.log",
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        gpu=predict_gpus,
     params:
         spec=predict_spec,
         code=predict_code,
         # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
         journal=f"results/{STUDY.study}/journal/predict",
-    resources:
-        gpu=predict_gpus,
     script:
         "../../scripts/predict.py"

@@ -5,6 +5,8 @@ rule prepare_dataset:
         samples="<results>/datasets/{dataset}/samples.parquet",
     log:
         "<results>/logs/prepare_dataset/{dataset}.log",
+    conda:
+        "../../envs/environment.yaml"
     params:
         spec=prepare_spec,
         code=fingerprint("medstress.datasets.prepare"),

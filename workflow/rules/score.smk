@@ -12,6 +12,8 @@ rule score:
         "<results>/scores/{run}/{dataset}.parquet",
     log:
         "<results>/logs/score/{run}/{dataset}.log",
+    conda:
+        "../../envs/environment.yaml"
     params:
         spec=score_spec,
         code=fingerprint("medstress.score.segmentation"),

@@ -19,6 +19,8 @@ rule table:
         parquet="<results>/tables/{table}.parquet",
     log:
         "<results>/logs/table/{table}.log",
+    conda:
+        "../../envs/environment.yaml"
     params:
         spec=table_spec,
         code=table_code,

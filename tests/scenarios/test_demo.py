@@ -1,0 +1,130 @@
+"""What a newcomer does: the demo, and every command that the pages for users show."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medstress.config import Study
+from tests.conftest import ROOT
+from tests.scenarios.workflow import copy_project, environment
+
+pytestmark = pytest.mark.scenario
+
+PAGES = ["README.md", "config/README.md", "results/README.md", "docs/development.md"]
+# Not run here: `make test` is what runs this file, and installing is what came before it.
+ELSEWHERE = {"make test", ".ci/run"}
+RUN = {
+    "make demo",
+    "make bench",
+    "medstress validate config/config.yaml",
+    "snakemake --profile local",
+    "snakemake --profile local results/demo/tables/segmentation_main.csv",
+    "medstress schema",
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def shell(folder: Path, command: str) -> str:
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-5000:]}"
+    return done.stdout
+
+
+# The environment is there already; make must not build another.
+READY = "make -o .venv/installed -o .venv/installed-test"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("newcomer") / "medstress").folder
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return folder, shell(folder, f"{READY} demo")
+
+
+def test_it_ends_with_the_tables_and_the_report(demo):
+    folder, said = demo
+    named = [folder / line.strip() for line in said.splitlines() if line.startswith("  results/demo/")]
+    tables = {path.stem for path in named if path.suffix == ".md"}
+    assert tables == set(Study.model_fields["tables"].default)
+    assert named[-1] == folder / "results" / "demo" / "report.html"
+    assert all(path.stat().st_size > 200 for path in named)
+
+
+def test_both_models_on_four_data_sets_with_intervals_or_few_groups(demo):
+    folder, _ = demo
+    text = (folder / "results/demo/tables/segmentation_main.md").read_text()
+    rows = [line for line in text.splitlines() if "| Box fill" in line or "| GrabCut" in line]
+    assert len(rows) == 8
+    for row in rows:
+        assert re.search(r"\d\.\d+ (\(few groups\)|\[[\d.]+, [\d.]+\])", row), row
+    table = pd.read_csv(folder / "results/demo/tables/segmentation_main.csv")
+    assert set(table["run"]) == {"box_fill", "grabcut"}
+    assert (table["n_objects"] > 0).all()
+
+
+def test_the_report_needs_no_network(demo):
+    report = (demo[0] / "results/demo/report.html").read_text()
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']https?://", report)
+    for part in ("segmentation_main", "calibration", "image_grid", "severity_curves"):
+        assert part in report
+
+
+def test_every_table_and_figure_comes_in_every_format(demo):
+    results = demo[0] / "results/demo"
+    for table in Study.model_fields["tables"].default:
+        assert {path.suffix for path in (results / "tables").glob(f"{table}.*")} >= {".csv", ".md", ".tex", ".parquet"}
+    for figure in Study.model_fields["figures"].default:
+        assert {path.suffix for path in (results / "figures").glob(f"{figure}.*")} >= {".svg", ".png"}
+
+
+def test_no_job_needs_much_memory(demo):
+    records = list((demo[0] / "results/demo").rglob("*.provenance.json"))
+    assert len(records) > 60
+    assert max(json.loads(path.read_text())["peak_memory_mb"] for path in records) < 1500
+
+
+def test_every_command_that_pages_show_is_run():
+    shown = {
+        line.strip()
+        for page in PAGES
+        for block in blocks(page, "sh")
+        for line in block.splitlines()
+        if line.strip() and not line.startswith("#")
+    }
+    assert shown == RUN | ELSEWHERE
+
+
+@pytest.mark.parametrize("command", sorted(RUN - {"make demo"}))
+def test_commands_work(demo, command):
+    said = shell(demo[0], command.replace("make", READY, 1) if command.startswith("make") else command)
+    assert said.strip()
+
+
+def test_python_in_the_pages_works(demo):
+    for page in PAGES:
+        for code in blocks(page, "python"):
+            subprocess.run([sys.executable, "-c", code], cwd=demo[0], check=True, capture_output=True)
+
+
+def test_links_in_the_pages_lead_somewhere():
+    for page in [*PAGES, "docs/design.md", "docs/validation.md", "docs/benchmarks.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+            if not target.startswith("http"):
+                assert ((ROOT / page).parent / target).exists(), (page, target)
