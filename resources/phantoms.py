@@ -95,7 +95,7 @@ def _paint(rng: np.random.Generator, image: Field, mask: Mask, value: float) -> 
     height, width = image.shape
     look = np.full_like(image, value)
     if rng.random() < 0.5:
-        look += rng.uniform(0, 0.15) * texture(rng, height, width, rng.uniform(2, 14))
+        look += rng.uniform(0, 0.2) * texture(rng, height, width, rng.uniform(2, 14))
     if rng.random() < 0.25:
         depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
         core = depth > rng.uniform(0.25, 0.6) * depth.max()
