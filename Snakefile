@@ -2,6 +2,7 @@
 #
 #   make demo                                                 the embedded study on this machine
 #   snakemake --profile local --configfile config/mine.yaml   another study
+#   snakemake --profile slurm all                             on a cluster: docs/slurm.md
 #   snakemake -c2 results/demo/tables/segmentation_main.csv   one table, with what it needs
 from snakemake.utils import min_version
 
@@ -14,6 +15,7 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 
 
 pathvars:
@@ -21,19 +23,28 @@ pathvars:
 
 
 wildcard_constraints:
-    dataset="[a-z0-9_]+",
-    perturbation="[a-z0-9_]+",
-    run="[a-z0-9_+@~]+",
-    table="[a-z0-9_]+",
-    figure="[a-z0-9_]+",
+    dataset=one_of(STUDY.datasets),
+    perturbation=one_of(STUDY.perturbations.types),
+    run=one_of(PROJECT.runs),
+    table=one_of(TABLES),
+    figure=one_of(FIGURES),
 
 
 include: "workflow/rules/prepare_dataset.smk"
 include: "workflow/rules/perturb.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/table.smk"
 include: "workflow/rules/figure.smk"
+
+
+# Seconds each: not worth a job of a cluster.
+localrules:
+    all,
+    score,
+    table,
+    figure,
 
 
 report: "workflow/report/study.rst"

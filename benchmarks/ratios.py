@@ -1,11 +1,12 @@
-"""Prints what a benchmark run says: milliseconds per stored image, and SSIM against scikit-image."""
+"""Prints what a benchmark run says: milliseconds per stored image, SSIM against scikit-image, SAM against loops."""
 
 import json
 import sys
 from pathlib import Path
 from statistics import mean
 
-run = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["benchmarks"]
+everything = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["benchmarks"]
+run = [case for case in everything if case["params"]]
 sizes = list(dict.fromkeys(case["params"]["size"] for case in run))
 
 
@@ -27,3 +28,13 @@ for size in sizes:
         f"{size:10} {1e3 * ours:9.2f} {1e3 * theirs:13.2f} {theirs / ours:6.1f}   "
         f"{1e3 * mean(value for _, value in types):20.1f}   {slowest[0]} {1e3 * slowest[1]:.1f}"
     )
+
+per_box = {
+    case["name"].removeprefix("test_"): case["stats"]["median"] / case["extra_info"]["boxes"]
+    for case in everything
+    if "boxes" in case["extra_info"]
+}
+if per_box:
+    print(f"\n{'':34} {'ms a box':>9} {'ratio':>6}")
+    for name, value in per_box.items():
+        print(f"{name:34} {1e3 * value:9.1f} {value / per_box['sam_predict']:6.1f}")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
-from phantoms import MIN_PIXELS, Mask, connected, phantom, texture
+from phantoms import MIN_PIXELS, Field, Mask, connected, phantom, texture
 
 from medstress.config import DatasetCard, Limit, PrepareSpec
 from medstress.datasets.prepare import prepare_dataset
@@ -20,7 +20,7 @@ TRAINING_SETS = ("brain_anatomy", "nuclei")
 """The only real images with gradients. The lesion data sets are not among them."""
 SIDE = 256
 PHANTOM_SHARE = 0.6
-MOST_OBJECTS = 5
+MOST_OBJECTS = 6
 """Boxes asked for in one training image."""
 
 
@@ -60,9 +60,13 @@ def training_scenes(root: Path = ROOT) -> dict[str, list[Scene]]:
 
 @dataclass(frozen=True)
 class Example:
-    """One training image as the model sees it: `image` uint8 [H, W] with a longer side of 256; masks likewise."""
+    """One training image as the model sees it: `image` uint8 [H, W] with a longer side of 256; masks likewise.
+
+    `objects` is where any object is, also those that are not asked for.
+    """
 
     image: Image
+    objects: Mask
     masks: npt.NDArray[np.bool_]
     boxes: npt.NDArray[np.float32]
 
@@ -80,16 +84,19 @@ def example(real: dict[str, list[Scene]], rng: np.random.Generator) -> Example:
         image, masks = _view(real[name][rng.integers(len(real[name]))], rng, height, width)
         if not masks:
             return example(real, rng)
+    objects = np.logical_or.reduce(masks)
     chosen = [masks[index] for index in rng.permutation(len(masks))[:MOST_OBJECTS]]
     if rng.random() < 0.5:
-        image, chosen = image[:, ::-1], [mask[:, ::-1] for mask in chosen]
+        image, objects, chosen = image[:, ::-1], objects[:, ::-1], [mask[:, ::-1] for mask in chosen]
     if rng.random() < 0.5:
-        image, chosen = image[::-1], [mask[::-1] for mask in chosen]
+        image, objects, chosen = image[::-1], objects[::-1], [mask[::-1] for mask in chosen]
     boxes = np.array([_jittered(box_of(mask), rng, height, width) for mask in chosen], dtype=np.float32)
-    return Example(_degraded(image, rng), np.stack(chosen), boxes)
+    return Example(_degraded(image, rng), np.ascontiguousarray(objects), np.stack(chosen), boxes)
 
 
-def _view(scene: Scene, rng: np.random.Generator, height: int, width: int) -> tuple[npt.NDArray[np.float32], list[Mask]]:
+def _view(
+    scene: Scene, rng: np.random.Generator, height: int, width: int
+) -> tuple[npt.NDArray[np.float32], list[Mask]]:
     """A random crop around an object: zoomed, turned and bent. Masks are those of objects that are mostly inside."""
     x0, y0, x1, y1 = scene.boxes[rng.integers(len(scene.boxes))]
     side = max(scene.image.shape) / rng.uniform(0.8, 2.5)
@@ -122,7 +129,7 @@ def _jittered(box: Box, rng: np.random.Generator, height: int, width: int) -> tu
     return tuple(moved) if min(moved[2] - moved[0], moved[3] - moved[1]) >= 2 else box
 
 
-def _degraded(image: npt.NDArray[np.float32], rng: np.random.Generator) -> Image:
+def _degraded(image: Field, rng: np.random.Generator) -> Image:
     """Another contrast, another camera: gamma, inversion, shading, resolution, blur and noise."""
     height, width = image.shape
     low, high = np.sort(rng.uniform(0, 1, 2)) if rng.random() < 0.2 else (0.0, 1.0)
@@ -145,7 +152,7 @@ def _degraded(image: npt.NDArray[np.float32], rng: np.random.Generator) -> Image
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def _noisy(image: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _noisy(image: Field, rng: np.random.Generator) -> Field:
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     if rng.random() < 0.3:
         noise *= np.sqrt(np.clip(image, 0, 1))

@@ -3,21 +3,32 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medstress.devices import claim_gpus
 from medstress.stage import log, stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+    # Before anything imports torch.
+    facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
+
     from medstress.config import PredictSpec
-    from medstress.journal import Journal
+    from medstress.journal import Journal, files_key
     from medstress.models.predict import predict_dataset
-    from medstress.models.registry import load_segmenter
+    from medstress.models.registry import load_segmenter, weight_files
 
     spec = PredictSpec.model_validate_json(snakemake.params.spec)
     journal = Journal(Path(snakemake.params.journal) / spec.run / spec.dataset)
+    tensors = [Path(path) for path in snakemake.input.get("tensors", [])]
+    if spec.strategy:
+        from medstress.adapt.finetune import load_adapted
+
+        segmenter = load_adapted(spec.model, spec.strategy, spec.seed, tensors[0])
+    else:
+        segmenter = load_segmenter(spec.model)
     predict_dataset(
-        load_segmenter(spec.model),
+        segmenter,
         spec,
         Path(snakemake.input.images),
         Path(snakemake.input.samples),
@@ -25,6 +36,7 @@ with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as 
         Path(snakemake.output[0]),
         journal=journal,
         code=snakemake.params.code,
+        weights=files_key([*weight_files(spec.model), *tensors]),
     )
     facts["units"] = {"reused": journal.reused, "computed": journal.computed}
     log.info("units: %d reused from the journal, %d computed", journal.reused, journal.computed)

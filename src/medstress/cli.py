@@ -14,9 +14,10 @@ from medstress.stage import message_for
 def _validate(arguments: argparse.Namespace) -> None:
     project = load_project(arguments.config)
     study = project.study
-    cells = len(study.datasets) * len(study.runs) * len(study.perturbations.types) * len(study.perturbations.levels)
+    scored = sum(len(project.scored_on(run)) for run in project.runs)
+    cells = scored * len(study.perturbations.types) * len(study.perturbations.levels)
     print(
-        f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(study.runs)} runs, "
+        f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(project.runs)} runs, "
         f"{len(study.perturbations.types)} perturbations, {cells} cells"
     )
 

@@ -36,7 +36,14 @@ PerturbationName = Literal[
     "scaling",
     "translation",
 ]
-TableName = Literal["segmentation_main", "segmentation_perturbations", "segmentation_levels", "calibration"]
+TableName = Literal[
+    "segmentation_main",
+    "segmentation_perturbations",
+    "segmentation_levels",
+    "segmentation_strategies",
+    "trainable_parameters",
+    "calibration",
+]
 FigureName = Literal["severity_curves", "image_grid"]
 MetricName = Literal["iou", "dice", "hd95", "nsd"]
 
@@ -53,7 +60,7 @@ RUN_PATTERN = (
 class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Window(Strict):
@@ -231,17 +238,43 @@ class Sam(Strict):
 ModelCard = Annotated[BoxFill | GrabCut | Sam, Field(discriminator="adapter")]
 
 
-class Strategy(Strict):
-    """A way of adapting a model to a training set."""
+class _Strategy(Strict):
+    """What every way of adapting a model has."""
 
     name: Name
     title: str
-    method: Literal["full", "decoder_only", "lora"]
-    train_on: str = Field(description="The data set whose train split is used.")
-    share: float = Field(1.0, gt=0, le=1, description="Share of the train split.")
-    learning_rate: float = Field(gt=0)
-    steps: int = Field(ge=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
+    train_on: list[Name] = Field(
+        min_length=1, description="Data sets whose train splits are used, one run each; scored on that data set alone."
+    )
+    share: float = Field(1.0, gt=0, le=1, description="Share of the train split, by groups.")
+    learning_rate: float = Field(gt=0, description="Largest step size of AdamW, after a warm-up, before a cosine.")
+    steps: int = Field(ge=1, description="Optimiser steps; the same for every strategy that is compared.")
+    batch: int = Field(4, ge=1, description="Images a step.")
+    check_every: int = Field(20, ge=1, description="Steps between looks at val; the best look is kept.")
+    seeds: list[int] = Field(default=[0], min_length=1, description="One run a seed; tables show mean and spread.")
+
+
+class Full(_Strategy):
+    """Every weight is trained."""
+
+    method: Literal["full"]
+
+
+class DecoderOnly(_Strategy):
+    """The mask decoder is trained, the encoders are frozen."""
+
+    method: Literal["decoder_only"]
+
+
+class Lora(_Strategy):
+    """Low-rank updates of the image encoder's qkv projections (Hu et al., "LoRA", ICLR 2022); all else is frozen."""
+
+    method: Literal["lora"]
+    rank: int = Field(4, ge=1, description="Rank of the update.")
+    alpha: int = Field(8, ge=1, description="The update is scaled by alpha / rank.")
+
+
+Strategy = Annotated[Full | DecoderOnly | Lora, Field(discriminator="method")]
 
 
 class Limit(Strict):
@@ -301,6 +334,9 @@ class Study(Strict):
             "runs": self.runs,
             "perturbations.types": self.perturbations.types,
             "perturbations.levels": self.perturbations.levels,
+            "scoring.metrics": self.scoring.metrics,
+            "tables": self.tables,
+            "figures": self.figures,
         }
         for key, values in lists.items():
             if twice := sorted({str(value) for value in values if values.count(value) > 1}):
@@ -326,21 +362,32 @@ class PerturbSpec(Strict):
     background: int
 
 
+class FinetuneSpec(Strict):
+    """What finetune needs to know."""
+
+    model: Sam
+    strategy: Strategy
+    trainset: str
+    seed: int
+
+
 class PredictSpec(Strict):
     """What predict needs to know."""
 
     run: str
     model: ModelCard
+    strategy: Strategy | None = None
+    seed: int | None = None
     dataset: str
     split: Split
     prompt: Literal["moved", "clean"]
-    background: int
 
 
 class ScoreSpec(Strict):
     """What score needs to know."""
 
     run: str
+    seed: int = 0
     dataset: str
     split: Split
     scoring: Scoring
@@ -352,9 +399,18 @@ class TableSpec(Strict):
     study: str
     datasets: dict[str, str] = Field(description="Title of each data set, in the study's order.")
     split_units: dict[str, str] = Field(description="What a group of each data set is.")
-    runs: dict[str, str] = Field(description="Title of each run, in the study's order.")
+    runs: dict[str, str] = Field(
+        description="Title of each run, in the study's order; a strategy's seeds and training sets are one run."
+    )
+    scored_on: dict[str, list[str]] = Field(
+        default_factory=dict, description="The data sets that a run is scored on; runs that it leaves out, on all."
+    )
     baselines: list[str] = Field(description="Runs that are sanity baselines.")
     perturbations: list[str]
     levels: list[int]
     metrics: list[str]
     statistics: Statistics
+
+    def runs_on(self, dataset: str) -> list[str]:
+        """The runs that are scored on a data set."""
+        return [run for run in self.runs if dataset in self.scored_on.get(run, self.datasets)]

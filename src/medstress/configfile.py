@@ -11,17 +11,20 @@ from pydantic import TypeAdapter, ValidationError
 from medstress.config import (
     RUN_PATTERN,
     DatasetCard,
+    FinetuneSpec,
     ModelCard,
     PerturbationName,
     PerturbSpec,
     PredictSpec,
     PrepareSpec,
+    Sam,
     ScoreSpec,
     Strategy,
     Study,
     TableSpec,
 )
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
+from medstress.runs import Run, expand, family_of
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,25 @@ class Project:
     models: Mapping[str, ModelCard]
     strategies: Mapping[str, Strategy]
 
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The study's runs by name, one for each training set and seed of a strategy."""
+        return {run.name: run for run in expand(self.study, self.strategies)}
+
     def model_of(self, run: str) -> ModelCard:
         """The model card of a run."""
-        match = re.match(RUN_PATTERN, run)
-        assert match is not None, run
-        return self.models[match["model"]]
+        return self.models[self.runs[run].model]
+
+    def scored_on(self, run: str) -> list[str]:
+        """The data sets that a run is scored on: its training set, or all of them where it has none."""
+        trainset = self.runs[run].trainset
+        return [dataset for dataset in self.study.datasets if trainset in (None, dataset)]
 
     def prepare_spec(self, dataset: str) -> PrepareSpec:
         """The part of the configuration that prepare_dataset depends on."""
-        return PrepareSpec(card=self.datasets[dataset], limit=self.study.limit)
+        # What only describes the data is left out: a corrected licence must not redo the study.
+        card = self.datasets[dataset].model_copy(update={"title": "", "licence": "", "reference": ""})
+        return PrepareSpec(card=card, limit=self.study.limit)
 
     def perturb_spec(self, dataset: str, perturbation: str) -> PerturbSpec:
         """The part of the configuration that perturb depends on."""
@@ -55,35 +68,62 @@ class Project:
             background=card.background,
         )
 
+    def finetune_spec(self, name: str) -> FinetuneSpec:
+        """The part of the configuration that finetune depends on."""
+        run = self.runs[name]
+        assert run.strategy is not None
+        assert run.trainset is not None
+        assert run.seed is not None
+        model = self.models[run.model]
+        assert isinstance(model, Sam)
+        return FinetuneSpec(model=model, strategy=self.strategies[run.strategy], trainset=run.trainset, seed=run.seed)
+
     def predict_spec(self, run: str, dataset: str) -> PredictSpec:
         """The part of the configuration that predict depends on."""
+        strategy = self.runs[run].strategy
         return PredictSpec(
             run=run,
             model=self.model_of(run),
+            strategy=self.strategies[strategy] if strategy else None,
+            seed=self.runs[run].seed,
             dataset=dataset,
             split=self.study.split,
             prompt=self.study.perturbations.prompt,
-            background=self.datasets[dataset].background,
         )
 
     def score_spec(self, run: str, dataset: str) -> ScoreSpec:
         """The part of the configuration that score depends on."""
-        return ScoreSpec(run=run, dataset=dataset, split=self.study.split, scoring=self.study.scoring)
+        seed = self.runs[run].seed or 0
+        return ScoreSpec(run=run, seed=seed, dataset=dataset, split=self.study.split, scoring=self.study.scoring)
 
     def table_spec(self) -> TableSpec:
         """The part of the configuration that tables and figures depend on."""
-        study = self.study
+        study, runs = self.study, self.runs.values()
+        families = {family_of(run.name): run for run in reversed(runs)}
         return TableSpec(
             study=study.study,
             datasets={name: self.datasets[name].title for name in study.datasets},
             split_units={name: self.datasets[name].split.unit for name in study.datasets},
-            runs={run: self.model_of(run).title for run in study.runs},
-            baselines=[run for run in study.runs if self.model_of(run).baseline],
+            runs={family: self._title(run) for family, run in reversed(families.items())},
+            scored_on={
+                family: [
+                    one
+                    for one in study.datasets
+                    if one in {run.trainset for run in runs if family_of(run.name) == family}
+                ]
+                for family, run in families.items()
+                if run.strategy
+            },
+            baselines=[family for family, run in reversed(families.items()) if self.models[run.model].baseline],
             perturbations=list(study.perturbations.types),
             levels=sorted(study.perturbations.levels),
             metrics=list(study.scoring.metrics),
             statistics=study.statistics,
         )
+
+    def _title(self, run: Run) -> str:
+        title = self.models[run.model].title
+        return f"{title} + {self.strategies[run.strategy].title}" if run.strategy else title
 
 
 def _validate(kind: Any, data: Any, path: Path, problems: list[Problem]) -> Any:
@@ -123,6 +163,32 @@ def _read_cards(
     return cards
 
 
+def _expected_of_run(match: re.Match[str], cards: Mapping[str, Mapping[str, Any]], datasets: Sequence[str]) -> str:
+    """What a run should have been, where its parts do not go together; empty where they do."""
+    model, strategy = cards["models"].get(match["model"]), cards["strategies"].get(match["strategy"])
+    if not match["strategy"] and (match["trainset"] or match["variant"]):
+        return f"{match['model']} alone: only a run with a strategy has a training set or a seed"
+    if match["strategy"] and model is not None and not isinstance(model, Sam):
+        return f"{match['model']} alone: it is training-free, so no strategy can adapt it"
+    return _expected_of_training(match, strategy, datasets) if strategy is not None else ""
+
+
+def _expected_of_training(match: re.Match[str], strategy: Strategy, datasets: Sequence[str]) -> str:
+    if match["variant"] and match["variant"] not in [f"seed{seed}" for seed in strategy.seeds]:
+        return f"~seedN with N one of the strategy's seeds: {', '.join(map(str, strategy.seeds))}"
+    if match["trainset"] and match["trainset"] not in datasets:
+        return f"@ followed by one of the study's data sets: {', '.join(datasets)}"
+    if not match["trainset"] and not set(strategy.train_on) & set(datasets):
+        return (
+            f"one of {', '.join(strategy.train_on)}, which {match['strategy']} trains on, among the study's data sets"
+        )
+    return ""
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def _names_in(folder: str, roots: Sequence[Path]) -> list[str]:
     return sorted({path.stem for root in roots for path in (root / folder).glob("*.yaml")})
 
@@ -134,13 +200,14 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
     Cards are looked up beside the study and then in config/. Raises ConfigError with every problem at once.
     """
     problems: list[Problem] = []
-    raw = dict(data) if data is not None else read_yaml(source)
+    # The file is read in any case: Snakemake's own reader lets a key stand twice and keeps the last.
+    written = read_yaml(source)
+    raw = dict(data) if data is not None else written
     roots = list(dict.fromkeys([source.parent, Path("config")]))
     study = _validate(Study, raw, source, problems)
     # Cards are checked even where the study is broken: all problems at once.
     wanted = raw if isinstance(raw, dict) else {}
-    datasets = [name for name in wanted.get("datasets") or [] if isinstance(name, str)]
-    runs = [run for run in wanted.get("runs") or [] if isinstance(run, str)]
+    datasets, runs = (_texts(wanted.get(key)) for key in ("datasets", "runs"))
     parsed = [(index, run, re.match(RUN_PATTERN, run)) for index, run in enumerate(runs)]
     models = list(dict.fromkeys(match["model"] for _, _, match in parsed if match))
     strategies = list(dict.fromkeys(match["strategy"] for _, _, match in parsed if match and match["strategy"]))
@@ -164,10 +231,11 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         "strategies": _read_cards("strategies", strategies, Strategy, roots, problems),
     }
     for index, run, match in parsed:
-        if match and match["strategy"] and match["model"] in cards["models"]:
-            key = ("runs", index)
-            expected = f"{match['model']} alone: it is training-free, so no strategy can adapt it"
-            problems.append(Problem(str(source), f"runs.{index}", repr(run), expected, line=line_of(source, key)))
+        if match:
+            expected = _expected_of_run(match, cards, datasets)
+            if expected:
+                line = line_of(source, ("runs", index))
+                problems.append(Problem(str(source), f"runs.{index}", repr(run), expected, line=line))
     if problems or study is None:
         raise ConfigError(problems)
     return Project(study, cards["datasets"], cards["models"], cards["strategies"])

@@ -6,7 +6,7 @@ Snakemake deletes a job's declared outputs before it starts; journals are not de
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,15 @@ def content_key(*parts: str | bytes) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()[:32]
+
+
+def files_key(paths: Sequence[Path]) -> str:
+    """A hash of the contents of files, in order."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as handle:
+            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+    return content_key(*digests)
 
 
 @dataclass

@@ -183,6 +183,11 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
             f"{path}: truncated or not a Parquet file ({str(error).splitlines()[0]}). "
             "Delete it and run the same command again."
         ) from None
+    except OSError as error:
+        raise MedstressError(
+            f"{path}: cannot be opened ({str(error).splitlines()[0]}). "
+            "Check that it is a file you may read, or delete it and run the same command again."
+        ) from None
     if missing := [name for name in schema.names if name not in opened.schema_arrow.names]:
         raise MedstressError(
             f"{path}: columns {', '.join(missing)} are missing, so another version wrote it. "
@@ -191,13 +196,7 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
     return opened
 
 
-def read_groups(path: Path, kind: type[R], *, pixels: bool = True) -> Iterator[list[R]]:
-    """The rows of a record, one Parquet row group at a time; without `pixels`, image bytes are not read.
-
-    Raises MedstressError where the file is missing, truncated or has another schema.
-    """
-    schema = _SCHEMAS[kind]
-    columns = [name for name in schema.names if pixels or name not in ("image", "raw")]
+def _groups_of(path: Path, schema: pa.Schema, columns: list[str]) -> Iterator[pa.Table]:
     opened = _open(path, schema)
     for index in range(opened.num_row_groups):
         try:
@@ -207,6 +206,17 @@ def read_groups(path: Path, kind: type[R], *, pixels: bool = True) -> Iterator[l
                 f"{path}: row group {index} cannot be read ({str(error).splitlines()[0]}). "
                 "Delete the file and run the same command again."
             ) from None
+        yield table.select(columns)
+
+
+def read_groups(path: Path, kind: type[R], *, pixels: bool = True) -> Iterator[list[R]]:
+    """The rows of a record, one Parquet row group at a time; without `pixels`, image bytes are not read.
+
+    Raises MedstressError where the file is missing, truncated or has another schema.
+    """
+    schema = _SCHEMAS[kind]
+    columns = [name for name in schema.names if pixels or name not in ("image", "raw")]
+    for table in _groups_of(path, schema, columns):
         yield [_from_columns(kind, values) for values in table.to_pylist()]
 
 
@@ -216,6 +226,11 @@ def read_rows(path: Path, kind: type[R], *, pixels: bool = True) -> list[R]:
 
 
 def read_tables(paths: Sequence[Path], kind: type[Row], columns: list[str] | None = None) -> pa.Table:
-    """The records of one kind as one Arrow table, in the order given; for the tables and figures floor."""
+    """The records of one kind as one Arrow table, in the order given; for the tables and figures floor.
+
+    Raises MedstressError where a file is missing, damaged or has another schema.
+    """
     schema = _SCHEMAS[kind]
-    return pa.concat_tables([_open(path, schema).read(columns=columns or schema.names) for path in paths])
+    asked = columns or schema.names
+    empty = schema.empty_table().select(asked)
+    return pa.concat_tables([empty, *(table for path in paths for table in _groups_of(path, schema, asked))])

@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from medstress.config import BoxFill, DatasetCard, FolderSource, GrabCut, ModelCard, SheetSource, Strategy, Study
+from medstress.config import (
+    BoxFill,
+    DatasetCard,
+    DecoderOnly,
+    FolderSource,
+    Full,
+    GrabCut,
+    Lora,
+    ModelCard,
+    Sam,
+    SheetSource,
+    Strategy,
+    Study,
+)
 
 MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py. -->"
 
@@ -19,7 +32,10 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "`source` of a data set: a sheet": SheetSource,
     "A model card: config/models/*.yaml, adapter box_fill": BoxFill,
     "A model card: config/models/*.yaml, adapter grabcut": GrabCut,
-    "A strategy card: config/strategies/*.yaml": Strategy,
+    "A model card: config/models/*.yaml, adapter sam": Sam,
+    "A strategy card: config/strategies/*.yaml, method full": Full,
+    "A strategy card: config/strategies/*.yaml, method decoder_only": DecoderOnly,
+    "A strategy card: config/strategies/*.yaml, method lora": Lora,
 }
 
 

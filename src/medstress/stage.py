@@ -44,8 +44,10 @@ def message_for(error: Exception) -> str:
     )
 
 
-def check_writable(folder: Path) -> None:
-    """Raise MedstressError where results could not be written to `folder`, before any work is done."""
+def check_writable(folder: Path, *parts: str) -> None:
+    """Raise MedstressError where results could not be written to `folder` or a part of it, before any work is done."""
+    for part in parts:
+        check_writable(folder / part)
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent

@@ -64,4 +64,4 @@ def perturb_spec(name: str) -> PerturbSpec:
 
 def predict_spec(prompt: str = "moved") -> PredictSpec:
     card = BoxFill(name="box_fill", title="Box fill", adapter="box_fill")
-    return PredictSpec(run="box_fill", model=card, dataset="discs", split="test", prompt=prompt, background=0)
+    return PredictSpec(run="box_fill", model=card, dataset="discs", split="test", prompt=prompt)

@@ -41,7 +41,7 @@ def records(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study"), TYPES, count=10)
 
 
-def predict(records, folder, segmenter, *, spec=None, perturbed=None, code="code"):
+def predict(records, folder, segmenter, *, spec=None, perturbed=None, code="code", weights=""):
     journal = Journal(folder / "journal")
     output = folder / "predictions.parquet"
     predict_dataset(
@@ -53,6 +53,7 @@ def predict(records, folder, segmenter, *, spec=None, perturbed=None, code="code
         output,
         journal=journal,
         code=code,
+        weights=weights,
     )
     return output, journal
 
@@ -101,12 +102,51 @@ def test_a_study_that_grew_computes_what_is_new(records, tmp_path):
     assert grown.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.parametrize("change", ["code", "prompt"])
-def test_other_inputs_are_other_units(records, tmp_path, change):
+def test_other_code_and_other_weights_are_other_units(records, tmp_path):
     predict(records, tmp_path, Oracle())
-    spec = predict_spec("clean") if change == "prompt" else None
-    _, journal = predict(records, tmp_path, Oracle(), spec=spec, code="new" if change == "code" else "code")
-    assert journal.reused == 0
+    assert predict(records, tmp_path, Oracle(), code="new")[1].reused == 0
+    assert predict(records, tmp_path, Oracle(), weights="other")[1].reused == 0
+
+
+def test_a_changed_prompt_asks_again_only_where_it_differs(records, tmp_path):
+    _, first = predict(records, tmp_path, Oracle())
+    _, journal = predict(records, tmp_path, Oracle(), spec=predict_spec("clean"))
+    # Clean images in one unit, noise in two: nothing moved there, so the box is the same.
+    assert journal.reused == 3
+    assert journal.computed == first.computed - 3
+
+
+def test_a_new_title_costs_nothing(records, tmp_path):
+    predict(records, tmp_path, Oracle())
+    spec = predict_spec()
+    renamed = spec.model_copy(update={"model": spec.model.model_copy(update={"title": "Another name"})})
+    assert predict(records, tmp_path, Oracle(), spec=renamed)[1].computed == 0
+
+
+class Broken:
+    """Answers that are not what the protocol says."""
+
+    def __init__(self, spoil):
+        self.spoil = spoil
+
+    def predict(self, images, boxes):
+        return self.spoil(Oracle().predict(images, boxes))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda answers: answers[:-1], "lists of masks for"),
+        (lambda answers: [masks[:-1] for masks in answers], "1 masks for 2 boxes"),
+        (lambda answers: [[mask[:10, :10] for mask in masks] for masks in answers], r"bool \(10, 10\), expected"),
+        (lambda answers: [[mask * 0.9 for mask in masks] for masks in answers], "float64"),
+    ],
+    ids=["an image too few", "a mask too few", "another size", "probabilities"],
+)
+def test_a_model_that_breaks_its_protocol_is_not_scored(records, tmp_path, spoil, said):
+    with pytest.raises(MedstressError, match=said):
+        predict(records, tmp_path, Broken(spoil))
+    assert not (tmp_path / "predictions.parquet").exists()
 
 
 def test_a_damaged_unit_is_named_and_done_again(records, tmp_path):

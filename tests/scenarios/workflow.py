@@ -21,6 +21,7 @@ PARTS = [
     "config",
     "profiles",
     "local",
+    "slurm",
     "envs",
     "resources",
     "pyproject.toml",
@@ -42,13 +43,14 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Workflow:
-    """A project folder; `run` starts Snakemake in it."""
+    """A project folder and the study in it that is meant; `run` starts Snakemake."""
 
     folder: Path
+    study: str = "small"
 
     @property
     def results(self) -> Path:
-        return self.folder / "results" / "small"
+        return self.folder / "results" / self.study
 
     def write_study(self, **changes) -> Path:
         path = self.folder / "config" / "small.yaml"
@@ -57,7 +59,7 @@ class Workflow:
 
     def command(self, *arguments, cores=2) -> list[str]:
         # Targets come first: --configfile takes every word that follows it.
-        options = ["--profile", "profiles/local", "--cores", str(cores), "--configfile", "config/small.yaml"]
+        options = ["--profile", "profiles/local", "--cores", str(cores), "--configfile", f"config/{self.study}.yaml"]
         return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def run(self, *arguments, cores=2, check=True) -> subprocess.CompletedProcess:

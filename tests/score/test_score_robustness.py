@@ -72,7 +72,7 @@ def test_runs_and_metrics_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_no_clean_score(tmp_path: Path) -> None:
-    with pytest.raises(MedstressError, match=r"1 scores have no clean score.*toy/model/s-a/a/iou"):
+    with pytest.raises(MedstressError, match=r"1 scores have no clean score.*toy/model/0/s-a/a/iou"):
         paired_drops(frame_of(tmp_path, [row("a", "jpeg", 1, 0.8)]))
 
 

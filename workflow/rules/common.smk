@@ -1,5 +1,6 @@
 # The validated study, and the slices of it that rules depend on: plain JSON strings, so that a changed key reruns
 # the rules that use it and no other. `code` is the fingerprint of the modules that a stage runs.
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -8,20 +9,27 @@ from medstress.configfile import load_project
 from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
 from medstress.fingerprint import fingerprint
-from medstress.models.registry import SEGMENTERS
+from medstress.models.registry import SEGMENTERS, weight_files
 from medstress.perturb.registry import PERTURBATIONS
 from medstress.stage import check_writable
 from medstress.tables.registry import TABLES
+
+
+FOLDERS = ["datasets", "perturbed", "checkpoints", "predictions", "scores", "tables", "figures", "logs", "journal"]
 
 
 def load():
     source = Path(workflow.configfiles[-1])
     try:
         project = load_project(source, config)
-        check_writable(Path("results") / project.study.study)
+        check_writable(Path("results") / project.study.study, *FOLDERS)
     except MedstressError as error:
         raise WorkflowError(str(error))
     return project
+
+
+def one_of(names):
+    return "|".join(re.escape(name) for name in names)
 
 
 def prepare_spec(wildcards):
@@ -42,6 +50,27 @@ def table_spec(wildcards):
     return PROJECT.table_spec().model_dump_json()
 
 
+def finetune_spec(wildcards):
+    return PROJECT.finetune_spec(wildcards.run).model_dump_json()
+
+
+def train_images(wildcards):
+    return f"<results>/datasets/{PROJECT.runs[wildcards.run].trainset}/images.parquet"
+
+
+def train_samples(wildcards):
+    return f"<results>/datasets/{PROJECT.runs[wildcards.run].trainset}/samples.parquet"
+
+
+def model_files(wildcards):
+    return [str(path) for path in weight_files(PROJECT.model_of(wildcards.run))]
+
+
+def trained_tensors(wildcards):
+    adapted = PROJECT.runs[wildcards.run].strategy
+    return [f"<results>/checkpoints/{wildcards.run}/trained.safetensors"] if adapted else []
+
+
 def score_spec(wildcards):
     return PROJECT.score_spec(wildcards.run, wildcards.dataset).model_dump_json()
 
@@ -52,11 +81,12 @@ def perturb_code(wildcards):
 
 
 def predict_code(wildcards):
-    adapter = PROJECT.model_of(wildcards.run).adapter
-    return fingerprint("medstress.models.predict", SEGMENTERS[adapter])
+    adapter = SEGMENTERS[PROJECT.model_of(wildcards.run).adapter]
+    adapting = ["medstress.adapt.trainable"] if PROJECT.runs[wildcards.run].strategy else []
+    return fingerprint("medstress.models.predict", adapter, *adapting)
 
 
-def predict_gpus(wildcards):
+def run_gpus(wildcards):
     return PROJECT.model_of(wildcards.run).gpu
 
 
@@ -78,6 +108,7 @@ def figure_inputs(wildcards):
 
 PROJECT = load()
 STUDY = PROJECT.study
+SCORED = [(run, dataset) for run in PROJECT.runs for dataset in PROJECT.scored_on(run)]
 RECORDS = {
     "images": expand(
         "<results>/datasets/{dataset}/images.parquet", dataset=STUDY.datasets
@@ -90,14 +121,7 @@ RECORDS = {
         dataset=STUDY.datasets,
         perturbation=STUDY.perturbations.types,
     ),
-    "predictions": expand(
-        "<results>/predictions/{run}/{dataset}.parquet",
-        run=STUDY.runs,
-        dataset=STUDY.datasets,
-    ),
-    "scores": expand(
-        "<results>/scores/{run}/{dataset}.parquet",
-        run=STUDY.runs,
-        dataset=STUDY.datasets,
-    ),
+    "predictions": [f"<results>/predictions/{run}/{dataset}.parquet" for run, dataset in SCORED],
+    "scores": [f"<results>/scores/{run}/{dataset}.parquet" for run, dataset in SCORED],
+    "training": [f"<results>/checkpoints/{run.name}/training.json" for run in PROJECT.runs.values() if run.strategy],
 }

@@ -8,6 +8,9 @@ rule perturb:
         "<results>/logs/perturb/{dataset}/{perturbation}.log",
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=perturb_spec,
         code=perturb_code,

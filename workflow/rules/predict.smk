@@ -3,6 +3,8 @@ rule predict:
     input:
         images="<results>/datasets/{dataset}/images.parquet",
         samples="<results>/datasets/{dataset}/samples.parquet",
+        weights=model_files,
+        tensors=trained_tensors,
         perturbed=expand(
             "<results>/perturbed/{{dataset}}/{perturbation}.parquet",
             perturbation=STUDY.perturbations.types,
@@ -14,7 +16,9 @@ rule predict:
     conda:
         "../../envs/environment.yaml"
     resources:
-        gpu=predict_gpus,
+        gpu=run_gpus,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         spec=predict_spec,
         code=predict_code,

@@ -7,6 +7,9 @@ rule prepare_dataset:
         "<results>/logs/prepare_dataset/{dataset}.log",
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=prepare_spec,
         code=fingerprint("medstress.datasets.prepare"),

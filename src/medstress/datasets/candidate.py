@@ -58,7 +58,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that a reader found: candidates sorted by image id, and what is wrong already."""
+    """Everything that a reader found: candidates sorted by image id, and what is wrong already.
+
+    grouped: whether the source says which images belong together; without it each image is its own group.
+    """
 
     candidates: tuple[Candidate, ...]
     rejects: tuple[Reject, ...]
+    grouped: bool
+
+
+def no_such(kind: str, path: Path, key: str, root: Path) -> str:
+    """What to say where the file or folder that a key of the card names is not there."""
+    where = f"paths in a card are relative to the folder that the command runs in, {root.resolve()}"
+    return f"{path}: no such {kind}. Check `{key}` in the card; {where}."

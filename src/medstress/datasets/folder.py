@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medstress.config import FolderSource, Labels
-from medstress.datasets.candidate import Candidate, Found, Reject
+from medstress.datasets.candidate import Candidate, Found, Reject, no_such
 from medstress.datasets.formats import is_picture, stem_of
 from medstress.datasets.volumes import found_of
 from medstress.errors import MedstressError
@@ -49,7 +49,7 @@ def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
                 rejects.append(Reject(str(path), f"`group_pattern` {source.group_pattern!r} finds no group in it."))
             else:
                 candidates.append(Candidate(image_id, str(path), path, tuple(found), group))
-    return found_of(candidates, rejects)
+    return found_of(candidates, rejects, grouped=pattern is not None)
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
@@ -77,9 +77,7 @@ def _files(source: FolderSource, labels: Labels, root: Path) -> tuple[Files, Fil
     """Images and masks, sorted. Raises MedstressError where there are none."""
     folders = {"images": root / source.images, "masks": root / source.masks}
     problems = [
-        f"{folder}: no such folder. Check `source.{key}` in the card."
-        for key, folder in folders.items()
-        if not folder.is_dir()
+        no_such("folder", folder, f"source.{key}", root) for key, folder in folders.items() if not folder.is_dir()
     ]
     if problems:
         raise MedstressError("\n".join(problems))

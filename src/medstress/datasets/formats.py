@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from medstress.datasets.candidate import BadSampleError
-from medstress.datasets.medical import read_dicom, read_nifti, read_nifti_layers
+from medstress.datasets.dicom import read_dicom
+from medstress.datasets.nifti import Grid, read_grid, read_nifti
 from medstress.datasets.picture import Picture
 from medstress.datasets.raster import read_jpeg, read_npy, read_png, read_tiff
 
@@ -57,11 +58,11 @@ def _has_dicom_mark(path: Path) -> bool:
         return False
 
 
-def layers_of(path: Path) -> int | None:
-    """The number of axial slices of a volume (NIfTI), from its header; None for a picture. Raises BadSampleError."""
+def grid_of(path: Path) -> Grid | None:
+    """The grid of a volume (NIfTI), from its header; None for a picture. Raises BadSampleError."""
     if extension_of(path).lower() not in _NIFTI:
         return None
-    return _guarded(read_nifti_layers, path)
+    return _guarded(read_grid, path)
 
 
 def read_picture(path: Path, layer: int | None = None) -> Picture:

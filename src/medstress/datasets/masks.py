@@ -15,6 +15,11 @@ from medstress.pixels import Mask
 JPEG_THRESHOLD = 127
 """JPEG masks are not two-valued any more; pixels above this are the object."""
 
+_SAVE_GREY = (
+    "Save it in grey with 8 or 16 bits and one value for each label, and set `labels.kind: label_map` in the card."
+)
+_NOT_EXACT = f"a label map needs exact values: no JPEG, no palette, 8 bits or more. {_SAVE_GREY}"
+
 
 @dataclass(frozen=True)
 class MaskObject:
@@ -50,7 +55,7 @@ def read_masks(paths: Sequence[Path], layer: int | None, labels: Labels, shape: 
             raise BadSampleError(path, "holds NaN or infinite values.")
         if labels.kind == "label_map":
             if picture.fidelity != "exact":
-                raise BadSampleError(path, "a label map needs exact values: no JPEG, no palette, 8 bits or more.")
+                raise BadSampleError(path, _NOT_EXACT)
             objects.extend(_objects_of_map(path, values, labels))
             continue
         if picture.fidelity == "lossy":
@@ -72,7 +77,7 @@ def _grey(path: Path, values: Values) -> Values:
         return values
     if np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]):
         return values[..., 0]
-    raise BadSampleError(path, "is a colour mask. Save it in grey, a label map with one value for each colour.")
+    raise BadSampleError(path, "is a colour mask (a palette counts as colour). " + _SAVE_GREY)
 
 
 def _objects_of_map(path: Path, values: Values, labels: Labels) -> list[MaskObject]:

@@ -1,7 +1,6 @@
 """From a card and raw files to the images and samples records."""
 
 import logging
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from medstress.config import DatasetCard, PrepareSpec, Split
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
 from medstress.datasets.folder import find_in_folder
+from medstress.datasets.groups import ask_for_groups, group_problems
 from medstress.datasets.limit import in_turn, some_objects
 from medstress.datasets.sample import Sample, read_sample
 from medstress.datasets.sheet import find_in_sheet
@@ -25,15 +25,17 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
     """Write the two records of a data set; paths in its card are relative to `root`.
 
     Both files appear, or neither. Raises MedstressError with every bad sample where there are more than the card
-    tolerates, and with every group that lies in several splits.
+    tolerates, where the groups that the card speaks of are not said, and with every group that lies in several splits.
     """
     card = spec.card
     found = _find(card, root)
     assigned = assign_splits(found.candidates, card.split, card.name)
-    summary = Summary(card.name, card.split.unit, assigned.leaks)
+    problems = (*group_problems(found, card.source, card.split), *assigned.leaks)
+    summary = Summary(card.name, card.split.unit, problems)
     for reject in (*found.rejects, *assigned.rejects):
         summary.reject(reject)
-    staged = [path.with_name(f".{path.name}.{os.getpid()}.staged") for path in (images, samples)]
+    # Fixed names, so that what a killed run left there is overwritten by the next one.
+    staged = [path.with_name(f".{path.name}.staged") for path in (images, samples)]
     try:
         with record_writer(staged[0], ImageRow) as image_rows, record_writer(staged[1], SampleRow) as sample_rows:
             for split, sample in _readable(assigned.splits, spec, summary):
@@ -53,9 +55,13 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
 
 
 def _find(card: DatasetCard, root: Path) -> Found:
-    if card.source.format == "folder":
+    if card.source.format == "sheet":
+        return find_in_sheet(card.source, card.labels, card.split, root)
+    try:
         return find_in_folder(card.source, card.labels, root)
-    return find_in_sheet(card.source, card.labels, card.split, root)
+    except MedstressError as error:
+        asked = [] if card.source.group_pattern else ask_for_groups(card.source, card.split)
+        raise MedstressError("\n".join([str(error), *asked])) from None
 
 
 def _readable(
@@ -111,7 +117,7 @@ def _rows_of(split: Split, sample: Sample, spec: PrepareSpec) -> tuple[ImageRow,
 
 
 def _raise_if_bad(card: DatasetCard, summary: Summary) -> None:
-    problems = list(summary.leaks)
+    problems = list(summary.problems)
     if len(summary.rejects) > card.tolerate_rejects:
         count = len(summary.rejects)
         problems.append(

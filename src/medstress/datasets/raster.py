@@ -11,6 +11,7 @@ from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.picture import Picture, Values
 
 _PNG_PALETTE = 3
+_SAVE_PLAIN = "Save it as grey or RGB, without an alpha channel: no key of the card chooses channels."
 
 
 def read_png(path: Path) -> Picture:
@@ -65,13 +66,13 @@ def colour_or_grey(path: Path, values: Values) -> Values:
     if channels in (2, 4):
         opaque = np.iinfo(values.dtype).max if values.dtype.kind == "u" else values[..., -1].max()
         if np.any(values[..., -1] != opaque):
-            raise BadSampleError(path, "has transparent pixels. Save it without an alpha channel.")
+            raise BadSampleError(path, f"has {channels} channels, with transparent pixels in the last. {_SAVE_PLAIN}")
         channels -= 1
         values = values[..., :channels]
     if channels == 1:
         return np.ascontiguousarray(values[..., 0])
     if channels != 3:
-        raise BadSampleError(path, f"has {channels} channels. Only grey and RGB images can be read.")
+        raise BadSampleError(path, f"has {channels} channels. {_SAVE_PLAIN}")
     return np.ascontiguousarray(values)
 
 
@@ -105,7 +106,9 @@ def _only_page(path: Path, opened: tifffile.TiffFile) -> tifffile.TiffPage:
         raise BadSampleError(path, f"holds {len(opened.pages)} pages. Save one image a file.")
     page = opened.pages.first
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        raise BadSampleError(path, "is a palette TIFF. Save it as grey or RGB.")
+        raise BadSampleError(
+            path, "is a palette TIFF. Save it as grey or RGB; for a label map, in grey with one value for each label."
+        )
     return page
 
 

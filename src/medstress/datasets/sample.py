@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.config import DatasetCard
+from medstress.config import DatasetCard, Resize
 from medstress.datasets.candidate import BadSampleError, Candidate
 from medstress.datasets.formats import read_picture
 from medstress.datasets.masks import MaskContent, MaskObject, read_masks
@@ -41,18 +41,19 @@ def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
     """Read the files of a candidate. Raises BadSampleError with the file and the reason."""
     picture = read_picture(candidate.image, candidate.layer)
     height, width = picture.values.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise BadSampleError(candidate.where, f"is {width} x {height} pixels; both sides need {MIN_SIDE} or more.")
+    frame = frame_of(height, width, card.size)
+    _check_size(candidate, frame, card.size)
     if picture.values.dtype.kind == "f" and not np.isfinite(picture.values).all():
         raise BadSampleError(candidate.where, "holds NaN or infinite values.")
     image = to_display(picture, card.window)
     if image is None:
-        kind = picture.values.dtype
+        values = picture.values
         raise BadSampleError(
-            candidate.where, f"holds {kind} intensities. Give `window: {{low: , high: }}` in the card."
+            candidate.where,
+            f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and what is white "
+            "must be said. Give `window: {low: , high: }` in the card.",
         )
     content = read_masks(candidate.masks, candidate.layer, card.labels, (height, width))
-    frame = frame_of(height, width, card.size)
     box, notes = _checked_box(candidate, content, (height, width))
     resized = [MaskObject(item.object_id, item.label, resize_mask(item.mask, frame)) for item in content.objects]
     objects = tuple(item for item in resized if item.mask.sum() >= card.labels.min_pixels)
@@ -67,6 +68,19 @@ def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
         thresholded=content.thresholded,
         notes=notes,
     )
+
+
+def _check_size(candidate: Candidate, frame: Frame, size: Resize) -> None:
+    height, width = frame.stored
+    if min(frame.stored) < MIN_SIDE:
+        raise BadSampleError(candidate.where, f"is {width} x {height} pixels; both sides need {MIN_SIDE} or more.")
+    if min(frame.canvas) < MIN_SIDE:
+        below, across = frame.canvas
+        raise BadSampleError(
+            candidate.where,
+            f"is {width} x {height} pixels and becomes {across} x {below} with `size.mode: {size.mode}` and `size.side: "
+            f"{size.side}`; both sides need {MIN_SIDE} or more. Give a larger `size.side`, or `size.mode: pad`.",
+        )
 
 
 def _checked_box(

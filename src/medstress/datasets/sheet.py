@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medstress.config import Labels, SheetSource, SplitRule
-from medstress.datasets.candidate import BadSampleError, Candidate, Found, RawFile, Reject
+from medstress.datasets.candidate import BadSampleError, Candidate, Found, RawFile, Reject, no_such
 from medstress.datasets.formats import stem_of
+from medstress.datasets.groups import ask_for_groups
 from medstress.datasets.volumes import found_of
 from medstress.errors import MedstressError
 from medstress.pixels import Box
@@ -36,12 +37,19 @@ def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: P
     x1 y1, half-open, in pixels of the stored image. Raises MedstressError where the sheet or a column is missing.
     """
     sheet = root / source.sheet
+    if not sheet.is_file():
+        raise MedstressError(no_such("sheet", sheet, "source.sheet", root))
     columns, rows = _read_sheet(sheet)
+    grouped = "group" in columns
+    problems = []
     wanted = ["image", "mask", *(["split"] if split.by == "column" else []), *source.attributes]
     if missing := [name for name in wanted if name not in columns]:
-        raise MedstressError(f"{sheet}: no column {', '.join(missing)}. The sheet has: {', '.join(columns) or 'none'}.")
+        problems.append(f"{sheet}: no column {', '.join(missing)}. The sheet has: {', '.join(columns) or 'none'}.")
     if not rows:
-        raise MedstressError(f"{sheet}: no images found. Add one row for each image.")
+        problems.append(f"{sheet}: no images found. Add one row for each image.")
+    if problems:
+        asked = [] if grouped else [f"{sheet}: {line}" for line in ask_for_groups(source, split)]
+        raise MedstressError("\n".join([*problems, *asked]))
     candidates: list[Candidate] = []
     rejects: list[Reject] = []
     for row in rows:
@@ -49,14 +57,12 @@ def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: P
             candidates.append(_candidate(sheet.parent, row, source, labels))
         except BadSampleError as error:
             rejects.append(error.reject)
-    return found_of(candidates, rejects)
+    return found_of(candidates, rejects, grouped=grouped)
 
 
 def _read_sheet(sheet: Path) -> tuple[list[str], list[_Row]]:
     try:
         return _read_parquet(sheet) if sheet.suffix.lower() == ".parquet" else _read_csv(sheet)
-    except FileNotFoundError:
-        raise MedstressError(f"{sheet}: no such sheet. Check `source.sheet` in the card.") from None
     except (UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
         reason = str(error).partition("\n")[0]
         raise MedstressError(f"{sheet}: cannot be read ({reason}). Save it as CSV in UTF-8, or as Parquet.") from None

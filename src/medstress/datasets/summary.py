@@ -22,11 +22,11 @@ class SplitCount:
 
 @dataclass
 class Summary:
-    """Counts that grow while samples are read. `leaks` are groups that lie in several splits."""
+    """Counts that grow while samples are read. `problems` spoil the data set as a whole: its groups and splits."""
 
     dataset: str
     unit: str
-    leaks: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     splits: dict[Split, SplitCount] = field(default_factory=lambda: {split: SplitCount() for split in SPLITS})
     thresholded: list[Path] = field(default_factory=list)
     too_small: int = 0

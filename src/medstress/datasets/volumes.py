@@ -3,19 +3,30 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
-from medstress.datasets.formats import layers_of
+from medstress.datasets.formats import grid_of
+from medstress.datasets.nifti import Grid
+
+
+AFFINE_TOLERANCE = 1e-3
+"""How far the affines of image and mask may differ, in mm: what rounding in headers leaves."""
 
 
 def slices_of(candidate: Candidate) -> list[Candidate]:
     """The axial slices of a candidate, with `#z012` after their ids and one group; a picture is its own only slice.
 
-    Raises BadSampleError where image and mask have different numbers of slices, or a file is missing.
+    Raises BadSampleError where image and mask have different numbers of slices or lie elsewhere, or a file is missing.
     """
-    depth = layers_of(candidate.image) or 1
+    grid = grid_of(candidate.image)
+    depth = _depth(grid)
     for mask in candidate.masks:
-        if (found := layers_of(mask) or 1) != depth:
-            raise BadSampleError(mask, f"size mismatch: the mask has {found} slices and its image {depth}.")
+        found = grid_of(mask)
+        if _depth(found) != depth:
+            raise BadSampleError(mask, f"size mismatch: the mask has {_depth(found)} slices and its image {depth}.")
+        if grid and found and not np.allclose(found.affine, grid.affine, atol=AFFINE_TOLERANCE):
+            raise BadSampleError(mask, _elsewhere(grid, found))
     if depth == 1:
         return [candidate]
     if candidate.box or candidate.raw:
@@ -33,7 +44,20 @@ def slices_of(candidate: Candidate) -> list[Candidate]:
     ]
 
 
-def found_of(candidates: Iterable[Candidate], rejects: Iterable[Reject]) -> Found:
+def _depth(grid: Grid | None) -> int:
+    return grid.shape[2] if grid else 1
+
+
+def _elsewhere(image: Grid, mask: Grid) -> str:
+    gap = float(np.abs(mask.affine - image.affine).max())
+    return (
+        f"the affine of the mask is not that of its image (numbers differ by up to {gap:.3g}), so their voxels do not "
+        "lie in the same places. Resample the mask to the image; or, if its voxels belong to those of the image one "
+        "by one, save it with the image's affine."
+    )
+
+
+def found_of(candidates: Iterable[Candidate], rejects: Iterable[Reject], *, grouped: bool) -> Found:
     """Candidates cut into slices and sorted by id; those whose id is taken become rejects."""
     kept: dict[str, Candidate] = {}
     refused = list(rejects)
@@ -49,4 +73,4 @@ def found_of(candidates: Iterable[Candidate], rejects: Iterable[Reject]) -> Foun
             slices.extend(slices_of(candidate))
         except BadSampleError as error:
             refused.append(error.reject)
-    return Found(tuple(sorted(slices, key=lambda item: item.image_id)), tuple(refused))
+    return Found(tuple(sorted(slices, key=lambda item: item.image_id)), tuple(refused), grouped)

@@ -18,6 +18,7 @@ from medstress.figures.style import PAGE_WIDTH, colours_of
 from medstress.perturb.warp import warp_mask
 from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
+from medstress.runs import family_of
 
 _ROWS = 6
 # One of each family first; the rest of the study's types fill up.
@@ -62,12 +63,18 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.02, wspace=0, hspace=0))
     grid = figure.subplots(len(kinds), columns, squeeze=False)
     names = list(spec.datasets)
+    # Outlines of many runs hide each other: strategies are left to the tables.
+    shown = [run for run in spec.runs if "+" not in run] or list(spec.runs)
     for index, kind in enumerate(kinds):
         dataset = names[index % len(names)]
         path = _path_of(sources["perturbed"], dataset, kind)
         subject = _subject(sources, path, dataset, index // len(names))
         cells = {cell.level: cell for cell in _cells(subject, path, spec.levels)}
-        answers = {run: _answers(sources["predictions"], run, dataset, kind, subject) for run in spec.runs}
+        answers = {
+            run: _answers(sources["predictions"], run, dataset, kind, subject)
+            for run in spec.runs_on(dataset)
+            if run in shown
+        }
         window = _window(subject.mask)
         for axes, level in zip(grid[index], (0, *spec.levels), strict=True):
             _picture(axes, spec, cells.get(level), {run: given.get(level) for run, given in answers.items()}, window)
@@ -76,8 +83,8 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
         grid[index][0].set_ylabel(f"{spec.datasets[dataset]}\n{kind.replace('_', ' ')}", fontsize=7)
     colours = colours_of(list(spec.runs))
     truth = Line2D([], [], color="white", linewidth=1.4, label="truth", path_effects=_halo())
-    runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=title) for run, title in spec.runs.items()]
-    figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=6)
+    runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=spec.runs[run]) for run in shown]
+    figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=4)
     return figure
 
 
@@ -142,7 +149,11 @@ def _cells(subject: _Subject, perturbed: Path, levels: Sequence[int]) -> Iterato
 def _answers(paths: Sequence[Path], run: str, dataset: str, kind: str, subject: _Subject) -> dict[int, Mask]:
     """The masks that a run gave for the object, by level; nothing where it gave none."""
     columns = ["sample_id", "object_id", "perturbation", "level", "mask"]
-    table = read_tables([_path_of(paths, run, dataset)], PredictionRow, columns)
+    # Of a strategy's seeds, the first.
+    path = next((one for one in paths if (family_of(one.parent.name), one.stem) == (run, dataset)), None)
+    if path is None:
+        raise MedstressError(f"figure image_grid: no predictions of {run} on {dataset}. Make them first.")
+    table = read_tables([path], PredictionRow, columns)
     own = (pc.field("sample_id") == subject.sample_id) & (pc.field("object_id") == subject.object_id)
     rows = table.filter(own & pc.field("perturbation").isin(["clean", kind])).to_pylist()
     height, width = subject.mask.shape
@@ -177,7 +188,7 @@ def _picture(
     axes.imshow(cell.image[window], cmap="gray", vmin=0, vmax=255)
     _outline(axes, cell.truth[window], "white", 0.9, halo=True)
     for run, colour in colours_of(list(spec.runs)).items():
-        mask = answers[run]
+        mask = answers.get(run)
         if mask is not None:
             _outline(axes, mask[window], colour, 0.9)
     colour = _WARNING if cell.warns else "black"

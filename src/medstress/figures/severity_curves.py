@@ -63,7 +63,7 @@ def _counts(spec: TableSpec, dataset: str, clean: pd.DataFrame) -> str:
 
 def _panel(axes: Axes, spec: TableSpec, dataset: str, pairs: pd.DataFrame, clean: pd.DataFrame) -> None:
     colours, markers = colours_of(list(spec.runs)), markers_of(list(spec.runs))
-    for run in spec.runs:
+    for run in spec.runs_on(dataset):
         start = clean[(clean["run"] == run) & clean["status"].isin(SCORED)]
         first = estimate(start["value"], start["group_id"], dataset, spec.statistics)
         own = pairs[(pairs["run"] == run) & pairs["scored"]]

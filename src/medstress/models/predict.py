@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from medstress.records import (
 CLEAN = "clean"
 # An object of which less than this share is left in the frame cannot be asked for.
 _SMALLEST_SHARE = 0.5
+# Keys of a model's card that do not touch its answers.
+_NOT_ASKED = {"name", "title", "baseline", "gpu"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,23 @@ class _Prompt:
     box: Box | None
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """What is asked and remembered together: views and, for each, its prompts."""
+
+    views: list[_View]
+    prompts: list[list[_Prompt]]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An image's size and the objects that are asked for in it."""
+
+    height: int
+    width: int
+    objects: list[tuple[str, ObjectRow]]
+
+
 def prompt_box(item: ObjectRow, warp: WarpRow | None, height: int, width: int, *, follow: bool) -> Box | None:
     """The prompt box of an object in a perturbed image of this size; None where less than half of it is in the frame.
 
@@ -60,57 +80,88 @@ def prompt_box(item: ObjectRow, warp: WarpRow | None, height: int, width: int, *
     moved = warp_mask(mask, warp)
     if remaining_share(mask, warp) < _SMALLEST_SHARE or not moved.any():
         return None
-    return warp_box(item.box, mask, moved) if follow else item.box
+    return warp_box(item.box, mask, moved, warp) if follow else item.box
 
 
-def _clean_views(images: Path, split: str) -> Iterator[list[_View]]:
-    for group in read_groups(images, ImageRow):
-        yield [_View(row.image_id, CLEAN, 0, row.png, None) for row in group if row.split == split]
+def _subjects(images: Path, samples: Path, split: str) -> dict[str, _Subject]:
+    found = {
+        row.image_id: _Subject(row.height, row.width, [])
+        for row in read_rows(images, ImageRow, pixels=False)
+        if row.split == split
+    }
+    for sample in read_rows(samples, SampleRow):
+        if sample.image_id in found:
+            found[sample.image_id].objects.extend((sample.sample_id, item) for item in sample.objects)
+    return found
 
 
-def _perturbed_views(path: Path) -> Iterator[list[_View]]:
-    for group in read_groups(path, PerturbedRow):
-        yield [_View(row.image_id, row.perturbation, row.level, row.png, row.warp) for row in group]
+def _views(images: Path, perturbed: Sequence[Path], split: str) -> Iterator[list[_View]]:
+    """The views of each row group: of the clean images, then of each perturbed record."""
+    for clean in read_groups(images, ImageRow):
+        if views := [_View(row.image_id, CLEAN, 0, row.png, None) for row in clean if row.split == split]:
+            yield views
+    for path in perturbed:
+        for group in read_groups(path, PerturbedRow):
+            yield [_View(row.image_id, row.perturbation, row.level, row.png, row.warp) for row in group]
 
 
-def _unit_key(code: str, spec: PredictSpec, views: Sequence[_View], samples: dict[str, list[SampleRow]]) -> str:
-    """What determines the answers of a unit: the code, the model's card, the pixels and the prompts."""
-    parts: list[str | bytes] = [code, spec.model_dump_json(exclude={"run", "split"})]
-    for view in views:
-        parts += [view.image_id, view.perturbation, str(view.level), view.png, repr(view.warp)]
-        parts += [repr(sample) for sample in samples.get(view.image_id, [])]
+def _prompts(view: _View, subject: _Subject, *, follow: bool) -> list[_Prompt]:
+    return [
+        _Prompt(sample_id, item.object_id, prompt_box(item, view.warp, subject.height, subject.width, follow=follow))
+        for sample_id, item in subject.objects
+    ]
+
+
+def _unit_key(code: str, weights: str, spec: PredictSpec, unit: _Unit) -> str:
+    """What determines the answers of a unit: the code, the model, its weights, the pixels and the prompts.
+
+    What only names or schedules a model is left out: a new title must not cost a prediction.
+    """
+    model = spec.model_dump_json(
+        include={"model": True, "strategy": True}, exclude={"model": _NOT_ASKED, "strategy": {"name", "title"}}
+    )
+    parts: list[str | bytes] = [code, weights, model]
+    for view, prompts in zip(unit.views, unit.prompts, strict=True):
+        parts += [view.image_id, view.perturbation, str(view.level), view.png, repr(prompts)]
     return content_key(*parts)
 
 
-def _ask(
-    segmenter: Segmenter, spec: PredictSpec, views: Sequence[_View], samples: dict[str, list[SampleRow]]
-) -> list[PredictionRow]:
+def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit) -> list[PredictionRow]:
     """The answers of one unit, in the order of views and objects."""
-    images: list[Image] = []
-    prompts: list[list[_Prompt]] = []
-    for view in views:
-        where = f"{spec.dataset}, {view.perturbation} level {view.level}, image {view.image_id}"
-        image = decode_png(view.png, where=where)
-        height, width = image.shape[:2]
-        asked = [
-            _Prompt(
-                sample.sample_id,
-                item.object_id,
-                prompt_box(item, view.warp, height, width, follow=spec.prompt == "moved"),
-            )
-            for sample in samples.get(view.image_id, [])
-            for item in sample.objects
-        ]
-        images.append(np.asarray(image, dtype=np.uint8))
-        prompts.append(asked)
-    answers = segmenter.predict(images, [[prompt.box for prompt in asked if prompt.box] for asked in prompts])
+    images = [
+        np.asarray(
+            decode_png(view.png, where=f"{spec.dataset}, {view.perturbation} level {view.level}, {view.image_id}"),
+            dtype=np.uint8,
+        )
+        for view in unit.views
+    ]
+    boxes = [[prompt.box for prompt in prompts if prompt.box] for prompts in unit.prompts]
+    answers = segmenter.predict(images, boxes)
+    _check_answers(spec.run, images, boxes, answers)
     rows = []
-    for view, asked, masks in zip(views, prompts, answers, strict=True):
+    for view, prompts, masks in zip(unit.views, unit.prompts, answers, strict=True):
         remaining = iter(masks)
-        for prompt in asked:
+        for prompt in prompts:
             mask = next(remaining) if prompt.box else None
             rows.append(_answer(view, prompt, mask))
     return rows
+
+
+def _check_answers(
+    run: str, images: Sequence[Image], boxes: Sequence[Sequence[Box]], answers: Sequence[Sequence[Mask]]
+) -> None:
+    """Raise MedstressError where a model did not keep to the protocol: its answers would be scored as something else."""
+    said = f"the model of the run {run} broke its protocol:"
+    if len(answers) != len(images):
+        raise MedstressError(f"{said} {len(answers)} lists of masks for {len(images)} images. Correct its adapter.")
+    for image, asked, masks in zip(images, boxes, answers, strict=True):
+        if len(masks) != len(asked):
+            raise MedstressError(f"{said} {len(masks)} masks for {len(asked)} boxes. Correct its adapter.")
+        for mask in masks:
+            if mask.dtype != np.bool_ or mask.shape != image.shape[:2]:
+                raise MedstressError(
+                    f"{said} a mask is {mask.dtype} {mask.shape}, expected bool {image.shape[:2]}. Correct its adapter."
+                )
 
 
 def _answer(view: _View, prompt: _Prompt, mask: Mask | None) -> PredictionRow:
@@ -129,27 +180,22 @@ def predict_dataset(
     *,
     journal: Journal,
     code: str,
+    weights: str = "",
 ) -> None:
     """Write the predictions of one run on one data set: clean first, then the perturbations in the order given.
 
     A unit of the journal is one row group of one record, so units never cross a perturbation. `code` is the
-    fingerprint of the code behind the answers. Raises MedstressError where the split holds no sample.
+    fingerprint of the code behind the answers, `weights` a hash of the files that the model was loaded from. Raises
+    MedstressError where the split holds no sample, or the model's answers are not what the protocol says.
     """
-    by_image: dict[str, list[SampleRow]] = {}
-    for sample in read_rows(samples, SampleRow):
-        by_image.setdefault(sample.image_id, []).append(sample)
+    subjects = _subjects(images, samples, spec.split)
     answered = 0
     with record_writer(output, PredictionRow) as writer:
-        for views in _all_views(spec, images, perturbed):
-            key = _unit_key(code, spec, views, by_image)
-            rows = journal.unit(key, lambda views=views: _ask(segmenter, spec, views, by_image))  # type: ignore[misc]
+        for views in _views(images, perturbed, spec.split):
+            follow = spec.prompt == "moved"
+            unit = _Unit(views, [_prompts(view, subjects[view.image_id], follow=follow) for view in views])
+            rows = journal.unit(_unit_key(code, weights, spec, unit), partial(_ask, segmenter, spec, unit))
             writer.write(rows)
             answered += len(rows)
         if not answered:
             raise MedstressError(f"{samples}: no sample of the split {spec.split!r} has an object to ask for")
-
-
-def _all_views(spec: PredictSpec, images: Path, perturbed: Sequence[Path]) -> Iterator[list[_View]]:
-    yield from (views for views in _clean_views(images, spec.split) if views)
-    for path in perturbed:
-        yield from _perturbed_views(path)

@@ -24,6 +24,8 @@ Status = Literal["in_band", "unreachable", "table"]
 _TOLERANCE = 0.01
 # A level gives up after this many renderings; a bracket that shrinks to a single step ends earlier.
 _MOST_EVALUATIONS = 24
+# Whole strengths at the strong end that are all tried before a level counts as unreachable.
+_COARSE_END = 8
 # Between strengths the SSIM follows a / (1 + b * s^k) closely for noise and nearly so for the rest, which is a straight
 # line in these coordinates; k = 2 (noise) until two points tell better.
 _FIRST_SLOPE = 2.0
@@ -125,6 +127,17 @@ class _Search:
             return max((last.y - first.y) / (last.x - first.x), 0.25)
         return _FIRST_SLOPE
 
+    def _reached(self, level: int) -> bool:
+        low, high = BANDS[level]
+        return low <= self._best[level][1].ssim <= high
+
+    def _try_coarse_end(self) -> None:
+        """Evaluate the strongest whole strengths: there the SSIM of JPEG goes up and down from step to step."""
+        strongest, taken = int(self._perturbation.strongest), {point.strength for point in self._points}
+        for strength in range(strongest - _COARSE_END, strongest):
+            if strength not in taken:
+                self._evaluate(float(strength))
+
     def solve(self, level: int) -> Cell:
         """Evaluate until the level's band is met near its centre or no strength is left to try."""
         target = self._centres[level]
@@ -135,9 +148,11 @@ class _Search:
             if strength is None:
                 break
             self._evaluate(strength)
+        if self._perturbation.whole and not self._reached(level):
+            self._try_coarse_end()
         _, point, image = self._best[level]
-        low, high = BANDS[level]
-        return Cell(level, point.strength, point.ssim, "in_band" if low <= point.ssim <= high else "unreachable", image)
+        status: Status = "in_band" if self._reached(level) else "unreachable"
+        return Cell(level, point.strength, point.ssim, status, image)
 
 
 def calibrate(perturbation: Perturbation, realisation: Realisation, clean: Image, levels: Sequence[int]) -> list[Cell]:

@@ -66,12 +66,28 @@ def remaining_share(mask: Mask, warp: WarpRow) -> float:
     return float(inside.mean()) if inside.size else 0.0
 
 
-def warp_box(box: Box, clean_mask: Mask, moved_mask: Mask) -> Box:
+def scale_of(warp: WarpRow) -> float:
+    """By how much lengths grow on average: the square root of the map's change of area."""
+    return float(np.sqrt(abs(np.linalg.det(matrix_of(warp)[:, :2]))))
+
+
+def warp_box(box: Box, clean_mask: Mask, moved_mask: Mask, warp: WarpRow) -> Box:
     """The prompt box after the move: the moved mask's tight box with the margins that `box` had around the clean one.
 
-    So a tight box stays tight under rotation, and a loose one stays as loose. Clipped to the image.
+    Margins grow and shrink with the scene, so a tight box stays tight under rotation and a loose one as loose; a box
+    that cuts into the object keeps its share of it. Clipped to the image, never empty.
     """
     height, width = moved_mask.shape
     clean, moved = box_of(clean_mask), box_of(moved_mask)
-    x0, y0, x1, y1 = (value + given - tight for value, given, tight in zip(moved, box, clean, strict=True))
-    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    growth = scale_of(warp)
+    sides = ((moved[2] - moved[0]) / (clean[2] - clean[0]), (moved[3] - moved[1]) / (clean[3] - clean[1]))
+    margins = (clean[0] - box[0], clean[1] - box[1], box[2] - clean[2], box[3] - clean[3])
+    left, top, right, bottom = (
+        margin * (growth if margin > 0 else sides[index % 2]) for index, margin in enumerate(margins)
+    )
+    return (
+        max(moved[0] - left, 0.0),
+        max(moved[1] - top, 0.0),
+        min(moved[2] + right, float(width)),
+        min(moved[3] + bottom, float(height)),
+    )

@@ -1,11 +1,16 @@
 """Intervals that know that objects of one patient are not independent."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy.special import ndtri, stdtrit
 
 from medstress.config import Statistics
+from medstress.score.metrics import METRICS
 from medstress.seeds import generator, seed_of
 
 _DRAWS_AT_ONCE = 4_000_000
@@ -22,13 +27,20 @@ class Estimate:
     n_groups: int
 
 
-def estimate(values: npt.ArrayLike, groups: npt.ArrayLike, dataset: str, statistics: Statistics) -> Estimate:
-    """Mean of `values`, float [n], with a percentile interval from resampling whole `groups`, str [n].
+def estimate(
+    values: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    dataset: str,
+    statistics: Statistics,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
+    """Mean of `values`, float [n], with an interval from resampling whole `groups`, str [n].
 
     A resample draws as many groups as there are, with replacement, and each brings all its values: the statistic is
-    a ratio of sums. The draws depend on the data set's name and the number of groups alone, so the same numbers
+    a ratio of sums (the cluster bootstrap of Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
+    The percentile interval is then widened for few groups, see :func:`widening`, and cut at `limits`, the values that
+    the mean can have. The draws depend on the data set's name and the number of groups alone, so the same numbers
     have the same interval in every table, and runs on one data set are resampled alike.
-    The cluster bootstrap is that of Field and Welsh, "Bootstrapping clustered data", JRSS B 2007.
     """
     numbers = np.asarray(values, dtype=np.float64)
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
@@ -43,8 +55,34 @@ def estimate(values: npt.ArrayLike, groups: npt.ArrayLike, dataset: str, statist
         return Estimate(mean, None, None, numbers.size, names.size)
     means = _resampled_means(sums, counts, dataset, statistics.resamples)
     tail = (1 - statistics.confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    arms = (np.quantile(means, [tail, 1 - tail]) - mean) * widening(names.size, statistics.confidence)
+    low, high = np.clip(mean + arms, *limits)
     return Estimate(mean, float(low), float(high), numbers.size, names.size)
+
+
+def estimate_column(
+    rows: pd.DataFrame,
+    column: Literal["value", "perturbed", "drop"],
+    metric: str,
+    dataset: str,
+    statistics: Statistics,
+) -> Estimate:
+    """The estimate of one column of scores or pairs of one metric; intervals stay where the metric can be."""
+    largest = METRICS[metric].largest
+    limits = (-largest if column == "drop" else 0.0, largest)
+    return estimate(rows[column], rows["group_id"], dataset, statistics, limits)
+
+
+def widening(groups: int, confidence: float) -> float:
+    """What the arms of a percentile interval are multiplied with: sqrt(G / (G - 1)) * t / z, for G groups.
+
+    The plain interval is too short for few groups, covering 82 % instead of 95 % with five. Resampling spreads as if
+    the variance were divided by G instead of G - 1, and takes normal for Student quantiles. Both corrections are from
+    Hesterberg, "What teachers should know about the bootstrap", The American Statistician 2015; he moves the quantiles
+    further out, which needs thousands of resamples where groups are few, and here the arms are stretched instead.
+    """
+    upper = (1 + confidence) / 2
+    return float(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, upper) / ndtri(upper))
 
 
 def _resampled_means(

@@ -2,6 +2,9 @@
 
 Empty masks have values too. Both empty: the answer is right, so IoU = Dice = NSD = 1 and HD95 = 0. One empty:
 IoU = Dice = NSD = 0, and HD95 is the longest distance in the image, between the centres of opposite corner pixels.
+
+Distances are those of the clean image. Where the perturbed image shows the scene smaller, an error of one size covers
+fewer pixels, and would count less the stronger the perturbation; so distances are divided by the scale of the map.
 """
 
 import math
@@ -28,11 +31,14 @@ def truth_of(mask: Mask) -> Truth:
     return Truth(mask, outline_of(mask))
 
 
-def compare(truth: Truth, prediction: Mask, metrics: Sequence[MetricName], tolerance: float) -> dict[MetricName, float]:
+def compare(
+    truth: Truth, prediction: Mask, metrics: Sequence[MetricName], tolerance: float, scale: float = 1.0
+) -> dict[MetricName, float]:
     """The asked metrics of a predicted mask, bool [H, W] as the truth.
 
     IoU, Dice and NSD are 0..1, larger is better; HD95 is in pixels, smaller is better. `tolerance` is that of NSD, in
-    pixels. Raises ValueError where shapes differ.
+    pixels. Both count pixels of the clean image: one of them is `scale` pixels wide in these masks. The longest distance
+    needs no scale, being the clean image's. Raises ValueError where shapes differ.
     """
     if truth.mask.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.mask.shape} and the prediction {prediction.shape}")
@@ -51,7 +57,7 @@ def compare(truth: Truth, prediction: Mask, metrics: Sequence[MetricName], toler
         else:
             forward, backward = distances_between(outline, truth.outline)
             values |= {
-                "hd95": hausdorff95(forward, backward),
-                "nsd": surface_dice(forward, backward, tolerance),
+                "hd95": hausdorff95(forward, backward) / scale,
+                "nsd": surface_dice(forward, backward, tolerance * scale),
             }
     return {metric: values[metric] for metric in metrics}

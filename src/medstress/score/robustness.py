@@ -7,25 +7,29 @@ import numpy as np
 import pandas as pd
 
 from medstress.errors import MedstressError
+from medstress.perturb.registry import PERTURBATIONS
 from medstress.records import ScoreRow, read_tables
+from medstress.runs import family_of
+from medstress.score.metrics import SMALLER_IS_BETTER
 
-SMALLER_IS_BETTER = frozenset({"hd95"})
-"""Metrics whose drop is perturbed minus clean, so that a positive drop is always a loss."""
-
-GEOMETRIC = frozenset({"rotation", "scaling", "translation"})
+GEOMETRIC: frozenset[str] = frozenset(name for name, kind in PERTURBATIONS.items() if kind.moves_pixels)
 """Types that move pixels. Their levels are displacements of a table and do not compare with SSIM levels."""
 
 SCORED = ("ok", "empty")
 """Statuses that means count: an empty prediction is a wrong answer, not a missing one."""
 
-_OBJECT = ["dataset", "run", "sample_id", "object_id", "metric"]
+_OBJECT = ["dataset", "run", "seed", "sample_id", "object_id", "metric"]
 
 
 def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
-    """Scores as a frame; names are categories."""
+    """Scores as a frame; names are categories.
+
+    `run` is the family: the training sets and seeds of a strategy are one run, told apart by `dataset` and `seed`.
+    """
     columns = [*_OBJECT, "group_id", "perturbation", "level", "value", "status"]
     frame: pd.DataFrame = read_tables(paths, ScoreRow, columns).to_pandas(strings_to_categorical=True)
-    return frame.astype({"level": "int64"})
+    families = frame["run"].map(family_of).astype("category")
+    return frame.assign(run=families).astype({"level": "int64"})
 
 
 def clean_scores(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """Scores every answer of one segmentation run on one data set.
 
 Only pixels that still show the scene count: truth and prediction are both cut by the perturbed image's `valid`. Where a
-mask reaches over that edge, the cut is part of both outlines.
+mask reaches over that edge, the cut is part of both outlines. Distances are in pixels of the clean image.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ import pyarrow as pa
 
 from medstress.config import ScoreSpec
 from medstress.errors import MedstressError
-from medstress.perturb.warp import warp_mask
+from medstress.models.predict import CLEAN
+from medstress.perturb.warp import matrix_of, warp_mask
 from medstress.pixels import Mask, decode_mask
 from medstress.records import (
     ImageRow,
@@ -28,9 +30,6 @@ from medstress.records import (
     write_rows,
 )
 from medstress.score.masks import Truth, compare, truth_of
-
-CLEAN = "clean"
-"""The perturbation of unperturbed images; its level is 0."""
 
 _ANSWERED = ("ok", "empty")
 _KEY = ["sample_id", "object_id", "perturbation", "level"]
@@ -120,12 +119,25 @@ def _names(objects: Sequence[_Object]) -> pd.DataFrame:
     return frame.assign(object=range(len(frame)))
 
 
-def _truth_in(clean: Truth, warp: dict[str, Any] | None, valid: Mask | None) -> Truth:
+def _warp_of(image: dict[str, Any]) -> WarpRow | None:
+    warp = image["warp"]
+    return None if warp is None else WarpRow(warp["kind"], tuple(warp["parameters"]))
+
+
+def _truth_in(clean: Truth, warp: WarpRow | None, valid: Mask | None) -> Truth:
     """The truth as far as the perturbed image shows it."""
     if warp is None and valid is None:
         return clean
-    moved = clean.mask if warp is None else warp_mask(clean.mask, WarpRow(warp["kind"], tuple(warp["parameters"])))
+    moved = clean.mask if warp is None else warp_mask(clean.mask, warp)
     return truth_of(moved if valid is None else moved & valid)
+
+
+def _scale_of(warp: WarpRow | None) -> float:
+    """How wide a pixel of the clean image is in the perturbed one: the root of the map's change of area."""
+    if warp is None:
+        return 1.0
+    # Rounded, so that a rotation has exactly 1 and a distance equal to the tolerance still counts.
+    return round(math.sqrt(abs(float(np.linalg.det(matrix_of(warp)[:, :2])))), 9)
 
 
 def _answer_of(row: dict[str, Any], item: _Object) -> Mask:
@@ -146,13 +158,14 @@ def _outcome(
     if answer["status"] not in _ANSWERED:
         return answer["status"], {}
     valid = None if image["valid"] is None else decode_mask(image["valid"], item.height, item.width)
-    truth = _truth_in(clean, image["warp"], valid)
+    warp = _warp_of(image)
+    truth = _truth_in(clean, warp, valid)
     if truth.outline is None:
         return "object_lost", {}
     prediction = _answer_of(answer, item)
     if valid is not None:
         prediction &= valid
-    values = compare(truth, prediction, spec.scoring.metrics, spec.scoring.nsd_tolerance)
+    values = compare(truth, prediction, spec.scoring.metrics, spec.scoring.nsd_tolerance, _scale_of(warp))
     if image["status"] == "unreachable":
         return "unreachable", dict(values)
     return ("ok" if prediction.any() else "empty"), dict(values)
@@ -175,7 +188,7 @@ def _scores_of(
             yield ScoreRow(
                 task="segmentation",
                 run=spec.run,
-                seed=0,
+                seed=spec.seed,
                 dataset=spec.dataset,
                 subset="iid",
                 sample_id=item.sample_id,

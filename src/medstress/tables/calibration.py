@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from medstress.config import TableSpec
+from medstress.score.titles import dataset_titles
 from medstress.tables.layout import NOTHING, number, typed
 from medstress.tables.missing import missing_perturbed
 
@@ -58,11 +59,11 @@ def _share(hits: "pd.Series[bool]") -> float | None:
 
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it."""
-    rows = []
+    rows, titles = [], dataset_titles(spec)
     for row in table.to_dict("records"):
         none = "table" if row["scale"] == "table" else NOTHING
         shown = {
-            "Data set": spec.datasets[row["dataset"]],
+            "Data set": titles[row["dataset"]],
             "Perturbation": row["perturbation"].replace("_", " "),
             "Images": str(row["n_images"]),
             "Reach": _percent(row["reach"], none),

@@ -7,28 +7,27 @@ import pandas as pd
 
 from medstress.config import TableSpec
 from medstress.score.bootstrap import Estimate
-from medstress.score.robustness import SMALLER_IS_BETTER
+from medstress.score.metrics import METRICS
 
 NOTHING = "\N{EN DASH}"
 """Shown where there is no number."""
 
-METRIC_TITLES = {"iou": "IoU", "dice": "Dice", "hd95": "HD95", "nsd": "NSD"}
-_DIGITS = {"hd95": 1}
+INTERVALS = (
+    "Brackets are intervals from a bootstrap of groups: percentiles, their arms lengthened by sqrt(G / (G - 1)) and the "
+    "ratio of Student to normal quantiles for G groups."
+)
+"""A caption's sentence on :mod:`medstress.score.bootstrap`."""
 
-
-def digits_of(metric: str) -> int:
-    """Decimals that a metric is shown with."""
-    return _DIGITS.get(metric, 3)
+VALID_PIXELS = (
+    "Perturbed scores count only pixels that still show the scene, clean scores the whole object; distances are in "
+    "pixels of the clean image."
+)
+"""A caption's sentence on :mod:`medstress.score.segmentation`."""
 
 
 def drop_title(metric: str) -> str:
     """Heading of a drop; distances rise."""
-    return f"{METRIC_TITLES[metric]} {'rise' if metric in SMALLER_IS_BETTER else 'drop'}"
-
-
-def primary_metric(spec: TableSpec) -> str:
-    """The metric that runs are compared by: IoU where it is scored."""
-    return "iou" if "iou" in spec.metrics else spec.metrics[0]
+    return f"{METRICS[metric].title} {'rise' if METRICS[metric].smaller_is_better else 'drop'}"
 
 
 def columns_of(name: str, value: Estimate) -> dict[str, float | None]:

@@ -1,28 +1,38 @@
 """What a table lacks, said in its footnotes."""
 
+from typing import Any
+
 import pandas as pd
 
 from medstress.config import TableSpec
+from medstress.score.metrics import METRICS
+from medstress.score.robustness import clean_scores
+from medstress.score.titles import dataset_titles, run_titles
 
 
 def _levels_text(levels: list[int]) -> str:
     return f"level{'' if len(levels) == 1 else 's'} {', '.join(map(str, levels))}"
 
 
+def _found(frame: pd.DataFrame, names: list[str]) -> set[tuple[Any, ...]]:
+    return set(frame[names].drop_duplicates().itertuples(index=False, name=None))
+
+
 def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """Sentences on runs, perturbations, levels and metrics of the study that have no scores."""
-    names = ["dataset", "run", "perturbation", "level", "metric"]
-    found = {tuple(row) for row in frame[names].drop_duplicates().itertuples(index=False)}
-    pairs = {key[:2] for key in found}
-    notes = [f"{metric} was not scored." for metric in ("iou", "dice", "hd95", "nsd") if metric not in spec.metrics]
-    for dataset, title in spec.datasets.items():
-        for run, run_title in spec.runs.items():
-            where = f"{title}, {run_title}"
+    found = _found(frame, ["dataset", "run", "perturbation", "level", "metric"])
+    clean = _found(clean_scores(frame), ["dataset", "run", "metric"])
+    pairs = _found(frame, ["dataset", "run"])
+    notes = [f"{metric} was not scored." for metric in METRICS if metric not in spec.metrics]
+    runs = run_titles(spec)
+    for dataset, title in dataset_titles(spec).items():
+        for run in spec.runs_on(dataset):
+            where = f"{title}, {runs[run]}"
             if (dataset, run) not in pairs:
                 notes.append(f"{where}: no scores.")
                 continue
             for metric in spec.metrics:
-                if (dataset, run, "clean", 0, metric) not in found:
+                if (dataset, run, metric) not in clean:
                     notes.append(f"{where}: no clean {metric}.")
                 for kind in spec.perturbations:
                     lacking = [level for level in spec.levels if (dataset, run, kind, level, metric) not in found]
@@ -33,11 +43,9 @@ def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
 
 def missing_perturbed(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """Sentences on perturbations and levels of the study that have no perturbed images."""
-    found = {
-        tuple(row) for row in frame[["dataset", "perturbation", "level"]].drop_duplicates().itertuples(index=False)
-    }
+    found = _found(frame, ["dataset", "perturbation", "level"])
     notes = []
-    for dataset, title in spec.datasets.items():
+    for dataset, title in dataset_titles(spec).items():
         for kind in spec.perturbations:
             lacking = [level for level in spec.levels if (dataset, kind, level) not in found]
             if lacking:

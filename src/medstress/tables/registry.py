@@ -16,12 +16,14 @@ class TableEntry:
     """Where a table is made, and which record of the study it reads."""
 
     module: str
-    reads: tuple[Literal["scores", "perturbed"]]
+    reads: tuple[Literal["scores", "perturbed", "training"]]
 
 
 TABLES: dict[TableName, TableEntry] = {
     "segmentation_main": TableEntry("medstress.tables.segmentation_main", ("scores",)),
     "segmentation_perturbations": TableEntry("medstress.tables.segmentation_perturbations", ("scores",)),
     "segmentation_levels": TableEntry("medstress.tables.segmentation_levels", ("scores",)),
+    "segmentation_strategies": TableEntry("medstress.tables.segmentation_strategies", ("scores",)),
+    "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",)),
     "calibration": TableEntry("medstress.tables.calibration", ("perturbed",)),
 }

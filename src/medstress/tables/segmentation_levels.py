@@ -5,16 +5,17 @@ from typing import Any
 import pandas as pd
 
 from medstress.config import TableSpec
-from medstress.score.bootstrap import Estimate, estimate
+from medstress.score.bootstrap import Estimate, estimate_column
+from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, left_out, paired_drops
+from medstress.score.titles import dataset_titles, run_titles
 from medstress.tables.layout import (
-    METRIC_TITLES,
+    INTERVALS,
+    VALID_PIXELS,
     columns_of,
-    digits_of,
     drop_title,
     estimate_text,
     interval_text,
-    primary_metric,
     typed,
 )
 from medstress.tables.missing import missing_scores
@@ -23,7 +24,8 @@ TITLE = "Segmentation: scores by level"
 CAPTION = (
     "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale ssim: "
     "types whose levels are SSIM bands. Scale table: types that move pixels, whose levels are displacements. Drops are "
-    "paired, clean minus perturbed of the same object. Brackets are intervals from a bootstrap of groups."
+    "paired, clean minus perturbed of the same object; where cells are unreachable, levels differ in the objects that "
+    f"they are means over, and drops compare but means do not. {VALID_PIXELS} {INTERVALS} Values count once a seed."
 )
 
 
@@ -34,7 +36,7 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     pairs = paired_drops(scores)
     rows = []
     for dataset in spec.datasets:
-        for run in spec.runs:
+        for run in spec.runs_on(dataset):
             clean = clean_scores(scores)
             clean = clean[(clean["dataset"] == dataset) & (clean["run"] == run)]
             own = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
@@ -66,7 +68,7 @@ def _clean(spec: TableSpec, clean: pd.DataFrame, metrics: list[str], dataset: st
     counted = clean[clean["status"].isin(SCORED)]
     for metric in metrics:
         own = counted[counted["metric"] == metric]
-        values.append(estimate(own["value"], own["group_id"], dataset, spec.statistics))
+        values.append(estimate_column(own, "value", metric, dataset, spec.statistics))
         row |= columns_of(metric, values[-1]) | {f"{metric}_drop{end}": None for end in ("", "_low", "_high")}
     return row | {"interval": interval_text(spec, *values)} | _counts(clean, counted, metrics[0], values[0])
 
@@ -77,27 +79,28 @@ def _level(spec: TableSpec, pairs: pd.DataFrame, metrics: list[str], dataset: st
     counted = pairs[pairs["scored"]]
     for metric in metrics:
         own = counted[counted["metric"] == metric]
-        for name, column in [(metric, "perturbed"), (f"{metric}_drop", "drop")]:
-            values.append(estimate(own[column], own["group_id"], dataset, spec.statistics))
-            row |= columns_of(name, values[-1])
+        perturbed = estimate_column(own, "perturbed", metric, dataset, spec.statistics)
+        drop = estimate_column(own, "drop", metric, dataset, spec.statistics)
+        values += [perturbed, drop]
+        row |= columns_of(metric, perturbed) | columns_of(f"{metric}_drop", drop)
     return row | {"interval": interval_text(spec, *values)} | _counts(pairs, counted, metrics[0], values[0])
 
 
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it."""
     metrics = [metric for metric in spec.metrics if metric in table.columns]
-    rows = []
+    rows, datasets, runs = [], dataset_titles(spec), run_titles(spec)
     for row in table.to_dict("records"):
         shown = {
-            "Data set": spec.datasets[row["dataset"]],
-            "Run": spec.runs[row["run"]],
+            "Data set": datasets[row["dataset"]],
+            "Run": runs[row["run"]],
             "Scale": row["scale"],
             "Level": str(row["level"]),
         }
         for metric in metrics:
-            shown[METRIC_TITLES[metric]] = estimate_text(row, metric, digits_of(metric))
+            shown[METRICS[metric].title] = estimate_text(row, metric, METRICS[metric].digits)
         for metric in metrics:
-            shown[drop_title(metric)] = estimate_text(row, f"{metric}_drop", digits_of(metric))
+            shown[drop_title(metric)] = estimate_text(row, f"{metric}_drop", METRICS[metric].digits)
         counts = {
             "Objects": "n_objects",
             "Values": "n_values",

@@ -5,26 +5,21 @@ from typing import Any
 import pandas as pd
 
 from medstress.config import TableSpec
-from medstress.score.bootstrap import Estimate, estimate
-from medstress.score.robustness import (
-    SCORED,
-    SMALLER_IS_BETTER,
-    clean_scores,
-    left_out,
-    paired_drops,
-    relative_robustness,
-)
+from medstress.score.bootstrap import Estimate, estimate_column
+from medstress.score.metrics import METRICS, primary_metric
+from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, relative_robustness
+from medstress.score.titles import dataset_titles, run_titles
+from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
 from medstress.tables.layout import (
-    METRIC_TITLES,
+    INTERVALS,
     NOTHING,
+    VALID_PIXELS,
     columns_of,
-    digits_of,
     drop_title,
     estimate_text,
     interval_text,
     number,
     plural,
-    primary_metric,
     typed,
 )
 from medstress.tables.missing import missing_scores
@@ -34,32 +29,21 @@ CAPTION = (
     "Means over objects; HD95 in pixels. Perturbed scores and drops are means over all pairs of an object and a "
     "reachable cell (a perturbation at a level), each pair weighing the same. Drops are paired: clean minus perturbed "
     "of one object, and for HD95 perturbed minus clean (a rise), so that a positive number is always a loss. Kept is "
-    "the mean perturbed score over the mean clean score of the same pairs. Brackets are intervals from a bootstrap of "
-    "groups. An empty prediction scores IoU = Dice = NSD = 0 and the longest distance of the image as HD95. Left out "
-    "of the means, counted in object-cells: images that cannot reach their SSIM band (unreachable), objects that left "
-    "the frame (lost), and answers that failed. A run that does not beat the best baseline on clean images is marked."
+    f"the mean perturbed score over the mean clean score of the same pairs. {VALID_PIXELS} {INTERVALS} An empty "
+    "prediction scores IoU = Dice = NSD = 0 and the longest distance of the image as HD95. Left out of the means, counted "
+    "in object-cells: images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), and "
+    "answers that failed. All seeds of a strategy count, each pair and cell once a seed. A run that does not beat the "
+    "best baseline on clean images is marked."
 )
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a data set and run of the study, also where there are no scores."""
     pairs = paired_drops(frame)
-    rows = [_row(spec, frame, pairs, dataset, run) for dataset in spec.datasets for run in spec.runs]
-    primary = f"{primary_metric(spec)}_clean"
-    for row in rows:
-        rivals = [item[primary] for item in rows if item["dataset"] == row["dataset"] and item["run"] in spec.baselines]
-        row["beats_baselines"] = _verdict(spec, row, [value for value in rivals if value is not None], primary)
+    rows = [_row(spec, frame, pairs, dataset, run) for dataset in spec.datasets for run in spec.runs_on(dataset)]
+    primary = primary_metric(spec)
+    mark_against_baselines(spec, rows, f"{primary}_clean", primary)
     return typed(rows)
-
-
-def _verdict(spec: TableSpec, row: dict[str, Any], rivals: list[float], primary: str) -> str | None:
-    if row["run"] in spec.baselines:
-        return "baseline"
-    if row[primary] is None or not rivals:
-        return None
-    if primary_metric(spec) in SMALLER_IS_BETTER:
-        return "yes" if row[primary] < min(rivals) else "no"
-    return "yes" if row[primary] > max(rivals) else "no"
 
 
 def _row(spec: TableSpec, frame: pd.DataFrame, pairs: pd.DataFrame, dataset: str, run: str) -> dict[str, Any]:
@@ -78,12 +62,15 @@ def _row(spec: TableSpec, frame: pd.DataFrame, pairs: pd.DataFrame, dataset: str
         clean = clean_scores(scores)
         clean = clean[(clean["metric"] == metric) & clean["status"].isin(SCORED)]
         counted = paired[(paired["metric"] == metric) & paired["scored"]]
-        columns = [("clean", clean, "value"), ("perturbed", counted, "perturbed"), ("drop", counted, "drop")]
-        for name, source, column in columns:
-            value = estimate(source[column], source["group_id"], dataset, spec.statistics)
+        named = {
+            "clean": estimate_column(clean, "value", metric, dataset, spec.statistics),
+            "perturbed": estimate_column(counted, "perturbed", metric, dataset, spec.statistics),
+            "drop": estimate_column(counted, "drop", metric, dataset, spec.statistics),
+        }
+        for name, value in named.items():
             estimates.append(value)
             row |= columns_of(f"{metric}_{name}", value)
-        if metric not in SMALLER_IS_BETTER:
+        if not METRICS[metric].smaller_is_better:
             row[f"{metric}_kept"] = relative_robustness(counted)
     row["interval"] = interval_text(spec, *estimates)
     first = scores["metric"] == primary_metric(spec)
@@ -94,31 +81,28 @@ def _row(spec: TableSpec, frame: pd.DataFrame, pairs: pd.DataFrame, dataset: str
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it."""
     primary = primary_metric(spec)
-    rows = []
+    rows, datasets, runs = [], dataset_titles(spec), run_titles(spec)
     for row in table.to_dict("records"):
         shown = {
-            "Data set": spec.datasets[row["dataset"]],
-            "Run": spec.runs[row["run"]],
+            "Data set": datasets[row["dataset"]],
+            "Run": runs[row["run"]],
             "Objects": f"{row['n_objects']} ({plural(row['n_groups'], row['group_unit'])})",
         }
         for metric in spec.metrics:
-            text = estimate_text(row, f"{metric}_clean", digits_of(metric), interval=metric == primary)
-            shown[f"Clean {METRIC_TITLES[metric]}"] = text
-        shown[f"Perturbed {METRIC_TITLES[primary]}"] = number(row[f"{primary}_perturbed"], digits_of(primary))
+            text = estimate_text(row, f"{metric}_clean", METRICS[metric].digits, interval=metric == primary)
+            shown[f"Clean {METRICS[metric].title}"] = text
+        shown[f"Perturbed {METRICS[primary].title}"] = number(row[f"{primary}_perturbed"], METRICS[primary].digits)
         for metric in spec.metrics:
-            text = estimate_text(row, f"{metric}_drop", digits_of(metric), interval=metric == primary)
+            text = estimate_text(row, f"{metric}_drop", METRICS[metric].digits, interval=metric == primary)
             shown[drop_title(metric)] = text
-        if primary not in SMALLER_IS_BETTER:
+        if not METRICS[primary].smaller_is_better:
             shown["Kept"] = NOTHING if pd.isna(row[f"{primary}_kept"]) else f"{row[f'{primary}_kept']:.1%}"
         counts = {"Unreachable": "n_unreachable", "Lost": "n_object_lost", "Failed": "n_failed", "Empty": "n_empty"}
         shown |= {title: str(row[name]) for title, name in counts.items()}
-        verdict = row["beats_baselines"]
-        shown["Beats baselines"] = NOTHING if pd.isna(verdict) else {"no": "**NO**"}.get(verdict, verdict)
-        rows.append(shown)
+        rows.append(shown | {"Beats baselines": verdict_text(row["beats_baselines"])})
     return pd.DataFrame(rows)
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing."""
-    baselines = [] if spec.baselines else ["The study has no baseline, so no run is compared with one."]
-    return baselines + missing_scores(spec, frame)
+    return missing_baselines(spec) + missing_scores(spec, frame)

@@ -5,34 +5,39 @@ from typing import Any
 import pandas as pd
 
 from medstress.config import TableSpec
-from medstress.score.bootstrap import estimate
+from medstress.score.bootstrap import estimate_column
+from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import GEOMETRIC, left_out, paired_drops
+from medstress.score.titles import dataset_titles, run_titles
 from medstress.tables.layout import (
+    INTERVALS,
     NOTHING,
+    VALID_PIXELS,
     columns_of,
-    digits_of,
     drop_title,
     estimate_text,
     interval_text,
-    primary_metric,
     typed,
 )
 from medstress.tables.missing import missing_scores
 
 TITLE = "Segmentation: drop by perturbation"
 CAPTION = (
-    "Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only, with an interval from "
-    "a bootstrap of groups. #1 is the largest drop of a run on a data set; ranks of types whose intervals overlap are "
-    "not told apart. Types marked † move pixels: their strength comes from a table of displacements, so they are "
-    "ranked apart from the others, which share SSIM bands. A baseline that ignores the pixels shows what the moved "
-    "prompt alone does."
+    f"Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only. {INTERVALS} #1 are the "
+    "types that no other type of the same run and data set exceeds, #4 those that three exceed, where exceeding means a "
+    "larger drop whose interval does not reach down to theirs; so types whose intervals overlap are not told apart, and "
+    "without intervals there are no ranks. Types marked † move pixels: their strength comes from a table of "
+    f"displacements, so they are ranked apart from the others, which share SSIM bands. {VALID_PIXELS} A baseline that "
+    "ignores the pixels shows what the moved prompt alone does. Left out of the means are object-cells, each once a seed: "
+    "images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), answers that failed."
 )
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a data set, perturbation and run that have scores.
 
-    `rank` orders the drops of a run on a data set, apart for each scale; 1 is the largest.
+    `rank` is one more than the number of types whose interval lies above a type's own, among those of its run, data
+    set and scale; missing where there is no interval.
     """
     metric = primary_metric(spec)
     scores = frame[frame["metric"] == metric]
@@ -41,14 +46,15 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
         _row(spec, pairs[key], metric, *key)
         for dataset in spec.datasets
         for perturbation in spec.perturbations
-        for run in spec.runs
+        for run in spec.runs_on(dataset)
         if (key := (perturbation, dataset, run)) in pairs
     ]
     for row in rows:
         own = (row["dataset"], row["run"], row["scale"])
         rivals = [item for item in rows if (item["dataset"], item["run"], item["scale"]) == own]
-        larger = [item for item in rivals if None not in (item["drop"], row["drop"]) and item["drop"] > row["drop"]]
-        row["rank"] = None if row["drop"] is None else 1 + len(larger)
+        if row["drop_high"] is not None:
+            lows = [item["drop_low"] for item in rivals if item["drop_low"] is not None]
+            row["rank"] = 1 + sum(low > row["drop_high"] for low in lows)
     return typed(rows)
 
 
@@ -56,7 +62,7 @@ def _row(
     spec: TableSpec, pairs: pd.DataFrame, metric: str, perturbation: str, dataset: str, run: str
 ) -> dict[str, Any]:
     counted = pairs[pairs["scored"]]
-    value = estimate(counted["drop"], counted["group_id"], dataset, spec.statistics)
+    value = estimate_column(counted, "drop", metric, dataset, spec.statistics)
     return {
         "dataset": dataset,
         "perturbation": perturbation,
@@ -76,14 +82,15 @@ def _row(
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it: a row a data set and perturbation, a column a run."""
     metric = primary_metric(spec)
+    datasets, runs = dataset_titles(spec), run_titles(spec)
     rows = []
     cells: dict[tuple[str, str], dict[str, dict[Any, Any]]] = {}
     for row in table.to_dict("records"):
         cells.setdefault((row["dataset"], row["perturbation"]), {})[row["run"]] = row
     for (dataset, kind), by_run in cells.items():
         mark = "†" if kind in GEOMETRIC else ""
-        shown = {"Data set": spec.datasets[dataset], "Perturbation": kind.replace("_", " ") + mark}
-        for run, title in spec.runs.items():
+        shown = {"Data set": datasets[dataset], "Perturbation": kind.replace("_", " ") + mark}
+        for run, title in runs.items():
             shown[f"{title}: {drop_title(metric)}"] = _cell(by_run.get(run), metric)
         shown["Objects"] = _range([row["n_objects"] for row in by_run.values()])
         shown["Unreachable"] = _range([row["n_unreachable"] for row in by_run.values()])
@@ -96,7 +103,8 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
 def _cell(row: dict[Any, Any] | None, metric: str) -> str:
     if row is None or pd.isna(row["drop"]):
         return NOTHING
-    return f"{estimate_text(row, 'drop', digits_of(metric))} #{row['rank']}"
+    text = estimate_text(row, "drop", METRICS[metric].digits)
+    return text if pd.isna(row["rank"]) else f"{text} #{row['rank']}"
 
 
 def _range(counts: list[int]) -> str:

@@ -1,8 +1,10 @@
 """Makes one table and writes it as CSV, Markdown, LaTeX and Parquet."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -11,10 +13,19 @@ import pyarrow.parquet as pq
 from medstress.config import TableName, TableSpec
 from medstress.errors import MedstressError
 from medstress.records import PerturbedRow, atomic_path, read_tables
+from medstress.runs import family_of
 from medstress.score.robustness import read_scores
 from medstress.tables.markup import latex, markdown
 from medstress.tables.registry import TABLES
 
+_TRAINING_COLUMNS = (
+    "trained_parameters",
+    "all_parameters",
+    "train_images",
+    "train_objects",
+    "steps",
+    "chosen_step",
+)
 _PERTURBED_COLUMNS = ["image_id", "perturbation", "level", "strength", "ssim", "band_low", "band_high", "status"]
 
 
@@ -27,7 +38,32 @@ def read_perturbed(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-_READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {"scores": read_scores, "perturbed": read_perturbed}
+def read_training(paths: Sequence[Path]) -> pd.DataFrame:
+    """Training records, checkpoints/{run}/training.json; `run` is the family, `dataset` what was trained on."""
+    return pd.DataFrame([_training_row(path) for path in paths])
+
+
+def _training_row(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        looks = {look["step"]: look["iou"] for look in facts["val_iou"]}
+        row = {"run": family_of(path.parent.name), "dataset": facts["trainset"], "seed": facts["seed"]}
+        row |= {name: facts[name] for name in _TRAINING_COLUMNS}
+        return row | {"val_iou_before": looks[0], "val_iou_kept": looks[facts["chosen_step"]]}
+    except FileNotFoundError:
+        raise MedstressError(f"{path}: no such record. Run the rule that makes it: snakemake {path}") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise MedstressError(
+            f"{path}: truncated or not a training record ({type(error).__name__}: {error}). "
+            "Delete it and run the same command again."
+        ) from None
+
+
+_READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
+    "scores": read_scores,
+    "perturbed": read_perturbed,
+    "training": read_training,
+}
 
 
 def write_table(
@@ -41,7 +77,7 @@ def write_table(
     module = import_module(TABLES[name].module)
     (kind,) = TABLES[name].reads
     if not sources.get(kind):
-        raise MedstressError(f"table {name}: there are no {kind} to make it from. The study must name some.")
+        raise MedstressError(f"table {name}: there are no {kind} records to make it from. The study must name some.")
     frame = _READERS[kind](sources[kind])
     table = module.build(spec, frame)
     if table.empty:

@@ -1,8 +1,8 @@
 """Pixels and boxes on their way into SAM, without transformers' processors (and without torchvision).
 
-Equal to transformers' SamImageProcessorPil and SamProcessor: Pillow's bilinear filter on the 8-bit picture, whose support
-grows when it shrinks (antialiasing), to a longer side of the model's; rescaled, normalised, padded with zeros at the right
-and at the bottom. transformers' torchvision processor resizes with other rounding and differs in the last bits of a pixel.
+Equal to transformers' SamImageProcessorPil and SamProcessor: Pillow's bilinear filter on the 8-bit picture (its
+support grows when it shrinks: antialiasing) until the longer side is the model's; rescaled, normalised, padded with
+zeros at the right and at the bottom. transformers' torchvision processor rounds otherwise when it resizes.
 """
 
 import json
@@ -19,6 +19,8 @@ from medstress.errors import MedstressError
 from medstress.pixels import Box, Image
 
 PROCESSOR_FILE = "preprocessor_config.json"
+# transformers 5 saves a whole processor under this name, the image part inside.
+_WHOLE_PROCESSOR_FILE = "processor_config.json"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 # The value of a mask prompt where the box is and, negated, where it is not: SAM takes logits, and this is a sure one.
@@ -59,8 +61,8 @@ class Preprocessing:
         size = frame.scaled_width, frame.scaled_height
         resized = np.asarray(Picture.fromarray(colour).resize(size, Picture.Resampling.BILINEAR))
         # Rounded to float32 after each step, as transformers does.
-        values = (resized.astype(np.float64) * self.factor).astype(np.float32)
-        values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        rescaled = (resized.astype(np.float64) * self.factor).astype(np.float32)
+        values = (rescaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         padded = np.zeros((3, self.side, self.side), dtype=np.float32)
         padded[:, : frame.scaled_height, : frame.scaled_width] = values.transpose(2, 0, 1)
         return padded
@@ -71,13 +73,16 @@ def read_preprocessing(folder: Path, side: int) -> Preprocessing:
 
     Raises MedstressError where the file asks for what SAM does not do.
     """
-    path = folder / PROCESSOR_FILE
-    if not path.is_file():
+    path = next((folder / name for name in (PROCESSOR_FILE, _WHOLE_PROCESSOR_FILE) if (folder / name).is_file()), None)
+    if path is None:
         return Preprocessing(side)
     try:
         said: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
-        raise MedstressError(f"{path}: not readable as JSON ({error}). Copy it again from the model's source.") from None
+        raise MedstressError(
+            f"{path}: not readable as JSON ({error}). Copy it again from the model's source."
+        ) from None
+    said = said.get("image_processor") or said
     longest = (said.get("size") or {}).get("longest_edge", side)
     pad = said.get("pad_size") or {"height": side, "width": side}
     problems = [
@@ -116,14 +121,15 @@ def _spelt(box: Box) -> str:
     return "(" + ", ".join(f"{value:g}" for value in box) + ")"
 
 
-def sam_boxes(boxes: Sequence[Box], frames: Sequence[Frame]) -> Floats:
-    """Boxes [n, 4] as SAM was trained on them, in input pixels.
+def sam_boxes(boxes: Sequence[Box], frames: Sequence[Frame]) -> npt.NDArray[np.float64]:
+    """Boxes [n, 4] as SAM was trained on them, in input pixels; float64, as transformers' processor gives them.
 
-    Ours end one past the last pixel; SAM's corners are pixels themselves (the model adds half a pixel to reach their centres).
+    Ours end one past the last pixel; SAM's corners are pixels (the model adds half a pixel to reach their centres).
     """
-    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    corners: npt.NDArray[np.float64] = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     corners[:, 2:] = np.maximum(corners[:, 2:] - 1, corners[:, :2])
-    return (corners * _scales(frames)).astype(np.float32)
+    corners *= _scales(frames)
+    return corners
 
 
 def box_masks(boxes: Sequence[Box], frames: Sequence[Frame], side: int, grid: int) -> Floats:
@@ -135,12 +141,14 @@ def box_masks(boxes: Sequence[Box], frames: Sequence[Frame], side: int, grid: in
     cells = np.arange(grid)
 
     def covered(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.clip(np.minimum(high[:, None], cells + 1) - np.maximum(low[:, None], cells), 0, 1)
+        overlap = np.minimum(high[:, None], cells + 1) - np.maximum(low[:, None], cells)
+        return np.asarray(np.clip(overlap, 0, 1), dtype=np.float64)
 
     share = covered(edges[:, 1], edges[:, 3])[:, :, None] * covered(edges[:, 0], edges[:, 2])[:, None, :]
-    return (_MASK_LOGIT * (2 * share - 1)).astype(np.float32)[:, None]
+    return np.asarray(_MASK_LOGIT * (2 * share - 1), dtype=np.float32)[:, None]
 
 
 def _scales(frames: Sequence[Frame]) -> npt.NDArray[np.float64]:
     """Input pixels per image pixel, [n, 4] in the order of a box."""
-    return np.array([(f.scaled_width / f.width, f.scaled_height / f.height) * 2 for f in frames]).reshape(-1, 4)
+    across_down = [(frame.scaled_width / frame.width, frame.scaled_height / frame.height) * 2 for frame in frames]
+    return np.array(across_down, dtype=np.float64).reshape(-1, 4)

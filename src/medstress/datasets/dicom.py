@@ -1,10 +1,8 @@
-"""DICOM files and NIfTI volumes."""
+"""DICOM files."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pydicom
 from pydicom.pixels.processing import apply_modality_lut
@@ -14,7 +12,6 @@ from medstress.config import Window
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.picture import Fidelity, Picture, Values
 
-_ORIENTATIONS: Any = nibabel.orientations  # has no types
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -84,35 +81,3 @@ def _unit_of(header: pydicom.Dataset) -> str | None:
     if named and named != "US":  # US stands for unspecified
         return named
     return "HU" if header.get("Modality") == "CT" else None
-
-
-def read_nifti_layers(path: Path) -> int:
-    """The number of axial slices of a NIfTI volume, from its header alone."""
-    opened: Any = nibabel.load(path)
-    shape = _shape(path, opened.shape)
-    axis = int(np.flatnonzero(_ORIENTATIONS.io_orientation(opened.affine)[:, 0] == 2)[0])
-    return shape[axis]
-
-
-def read_nifti(path: Path, layer: int) -> Picture:
-    """One axial slice of a NIfTI volume: nose or breastbone up, the patient's right at the left."""
-    return Picture(np.ascontiguousarray(_radiological(path)[..., layer].T))
-
-
-def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    # Axes of length 1 may follow the third, and the third may be missing.
-    padded = (*shape, 1)[: max(3, len(shape))]
-    if len(padded) < 3 or any(length != 1 for length in padded[3:]):
-        raise BadSampleError(path, f"has the shape {shape}. Save one volume a file.")
-    return padded[0], padded[1], padded[2]
-
-
-@lru_cache(maxsize=2)
-def _radiological(path: Path) -> Values:
-    """The volume with axes towards the patient's left, back and head. Kept, since its slices are read one by one."""
-    opened: Any = nibabel.load(path)
-    values = np.asanyarray(opened.dataobj).reshape(_shape(path, opened.shape))
-    to_view = _ORIENTATIONS.ornt_transform(
-        _ORIENTATIONS.io_orientation(opened.affine), _ORIENTATIONS.axcodes2ornt(("L", "P", "S"))
-    )
-    return np.asarray(_ORIENTATIONS.apply_orientation(values, to_view))

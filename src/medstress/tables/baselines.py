@@ -1,0 +1,39 @@
+"""Whether a run beats the sanity baselines on clean images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from medstress.config import TableSpec
+from medstress.score.metrics import METRICS
+from medstress.tables.layout import NOTHING
+
+
+def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], column: str, metric: str) -> None:
+    """Give every row `beats_baselines`: does its `column` beat the best baseline of its data set?
+
+    `baseline` for a baseline itself, `yes`, `no` (also for a tie), or None where there is nothing to compare.
+    """
+    best: dict[str, float] = {}
+    sign = -1 if METRICS[metric].smaller_is_better else 1
+    for row in rows:
+        if row["run"] in spec.baselines and row[column] is not None:
+            best[row["dataset"]] = max(sign * row[column], best.get(row["dataset"], sign * row[column]))
+    for row in rows:
+        if row["run"] in spec.baselines:
+            row["beats_baselines"] = "baseline"
+        elif row[column] is None or row["dataset"] not in best:
+            row["beats_baselines"] = None
+        else:
+            row["beats_baselines"] = "yes" if sign * row[column] > best[row["dataset"]] else "no"
+
+
+def verdict_text(verdict: Any) -> str:
+    """`beats_baselines` as people read it; `no` stands out."""
+    return NOTHING if pd.isna(verdict) else {"no": "**NO**"}.get(verdict, verdict)
+
+
+def missing_baselines(spec: TableSpec) -> list[str]:
+    """A sentence where the study has no baseline."""
+    return [] if spec.baselines else ["The study has no baseline, so no run is compared with one."]

@@ -1,0 +1,62 @@
+"""What each strategy really trained: parameters, steps, and what val said."""
+
+import pandas as pd
+
+from medstress.config import TableSpec
+from medstress.runs import named_parts
+from medstress.score.titles import dataset_titles, run_titles
+from medstress.tables.layout import number
+
+TITLE = "Trainable parameters of each strategy"
+CAPTION = (
+    "Counted on the model that was trained; all parameters include those that a strategy adds. The kept step is the "
+    "look with the best mean IoU on val, 0 being the model before training; the best of several looks flatters, and "
+    "where val is small a gain on it is weak evidence."
+)
+
+
+def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a training: the columns of the training records, in the study's order of runs and data sets."""
+    runs, datasets = (pd.Index(list(names)) for names in (spec.runs, spec.datasets))
+    table = frame[frame["run"].isin(runs) & frame["dataset"].isin(datasets)].copy()
+    table.insert(
+        table.columns.get_loc("all_parameters") + 1, "share", table["trained_parameters"] / table["all_parameters"]
+    )
+    places = pd.DataFrame(
+        {"run": runs.get_indexer(table["run"]), "dataset": datasets.get_indexer(table["dataset"]), "seed": table["seed"]}
+    )
+    return table.loc[places.sort_values(["run", "dataset", "seed"]).index]
+
+
+def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it."""
+    runs, datasets = run_titles(spec), dataset_titles(spec)
+    return pd.DataFrame(
+        {
+            "Run": runs[row["run"]],
+            "Trained on": datasets[row["dataset"]],
+            "Seed": str(row["seed"]),
+            "Trained": f"{row['trained_parameters']:,}",
+            "All": f"{row['all_parameters']:,}",
+            "Share": f"{row['share']:.1%}",
+            "Images": str(row["train_images"]),
+            "Steps": str(row["steps"]),
+            "Kept step": str(row["chosen_step"]),
+            "Val IoU before": number(row["val_iou_before"], 3),
+            "Val IoU kept": number(row["val_iou_kept"], 3),
+        }
+        for row in table.to_dict("records")
+    )
+
+
+def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
+    """What is missing."""
+    found = set(frame[["run", "dataset"]].itertuples(index=False, name=None))
+    runs, datasets = run_titles(spec), dataset_titles(spec)
+    return [
+        f"{runs[run]} on {datasets[dataset]}: no training record."
+        for run in spec.runs
+        if named_parts(run)["strategy"]
+        for dataset in spec.datasets
+        if run in spec.runs_on(dataset) and (run, dataset) not in found
+    ]
