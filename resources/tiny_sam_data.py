@@ -20,7 +20,7 @@ TRAINING_SETS = ("brain_anatomy", "nuclei")
 """The only real images with gradients. The lesion data sets are not among them."""
 SIDE = 256
 PHANTOM_SHARE = 0.6
-MOST_OBJECTS = 6
+MOST_OBJECTS = 5
 """Boxes asked for in one training image."""
 
 
@@ -60,13 +60,9 @@ def training_scenes(root: Path = ROOT) -> dict[str, list[Scene]]:
 
 @dataclass(frozen=True)
 class Example:
-    """One training image as the model sees it: `image` uint8 [H, W] with a longer side of 256; masks likewise.
-
-    `objects` is where any object is, also those that are not asked for.
-    """
+    """One training image as the model sees it: `image` uint8 [H, W] with a longer side of 256; masks likewise."""
 
     image: Image
-    objects: Mask
     masks: npt.NDArray[np.bool_]
     boxes: npt.NDArray[np.float32]
 
@@ -84,14 +80,13 @@ def example(real: dict[str, list[Scene]], rng: np.random.Generator) -> Example:
         image, masks = _view(real[name][rng.integers(len(real[name]))], rng, height, width)
         if not masks:
             return example(real, rng)
-    objects = np.logical_or.reduce(masks)
     chosen = [masks[index] for index in rng.permutation(len(masks))[:MOST_OBJECTS]]
     if rng.random() < 0.5:
-        image, objects, chosen = image[:, ::-1], objects[:, ::-1], [mask[:, ::-1] for mask in chosen]
+        image, chosen = image[:, ::-1], [mask[:, ::-1] for mask in chosen]
     if rng.random() < 0.5:
-        image, objects, chosen = image[::-1], objects[::-1], [mask[::-1] for mask in chosen]
+        image, chosen = image[::-1], [mask[::-1] for mask in chosen]
     boxes = np.array([_jittered(box_of(mask), rng, height, width) for mask in chosen], dtype=np.float32)
-    return Example(_degraded(image, rng), np.ascontiguousarray(objects), np.stack(chosen), boxes)
+    return Example(_degraded(image, rng), np.stack(chosen), boxes)
 
 
 def _view(

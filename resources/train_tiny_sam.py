@@ -25,6 +25,7 @@ from tiny_sam_data import ROOT, SIDE, Example, Scene, example, scenes, training_
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
+from transformers.utils.logging import disable_progress_bar
 
 from medstress.models.segmentation.sam import SamSegmenter
 from medstress.models.segmentation.sam_loss import mask_loss
@@ -33,7 +34,9 @@ from medstress.seeds import generator, seed_of
 
 log = logging.getLogger("tiny_sam")
 
-STEPS = 1300
+STEPS = 2800
+SCHEDULE = 2800
+"""Steps over which the learning rate falls to zero; the shipped run was stopped before."""
 IMAGES_A_STEP = 4
 THREADS = 1
 LEARNING_RATE = 1e-3
@@ -46,9 +49,8 @@ VAL_SETS = ("brain_anatomy", "nuclei", "brain_mri_tumour", "lung_ct_tumour")
 
 
 def tiny_model(seed: int) -> SamModel:
-    """An untrained SAM: 8-pixel patches, so that masks have 128 x 128 cells; attention in windows of 8 x 8 patches.
-
-    What windows cannot see of each other passes through the decoder's tokens.
+    """An untrained SAM: 8-pixel patches, so that masks have 128 x 128 cells; attention in windows of 8 x 8 patches but
+    for one layer.
     """
     torch.manual_seed(seed)
     width, channels = 128, 64
@@ -61,7 +63,7 @@ def tiny_model(seed: int) -> SamModel:
         patch_size=8,
         mlp_dim=4 * width,
         window_size=8,
-        global_attn_indexes=[],
+        global_attn_indexes=[2],
         num_pos_feats=channels // 2,
         initializer_range=0.02,
     )
@@ -82,50 +84,12 @@ def tiny_model(seed: int) -> SamModel:
     nn.init.normal_(frequencies)
     frequencies.requires_grad_(False)
     nn.init.trunc_normal_(model.vision_encoder.pos_embed, std=0.02)
-    with torch.no_grad():
-        _start_from_cosines(model.vision_encoder.patch_embed.projection.weight)
     return model
 
 
-def _start_from_cosines(weight: Tensor) -> None:
-    """Half of the patch filters [width, 3, 8, 8] become the cosine transform of the grey patch, its mean turned down.
-
-    With random filters the mean of a dark patch drowns its edges in the layer norm that follows, and a small training
-    does not get over that.
-    """
-    size = weight.shape[-1]
-    basis = np.stack([cv2.idct(np.eye(size, dtype=np.float64)[order]).ravel() for order in range(size)])
-    waves = np.einsum("ab,cd->acbd", basis, basis).reshape(-1, 1, size, size) / 3
-    waves[0] /= size
-    nn.init.normal_(weight, std=0.5 / math.sqrt(weight[0].numel()))
-    weight[: len(waves)] = torch.from_numpy(waves).to(weight).expand(-1, 3, -1, -1)
-
-
-class Readout(nn.Module):
-    """Tells objects from background at every pixel of an embedding [n, C, g, g], by a linear map: logits [n, side, side].
-
-    Without it the encoder learns through the decoder alone, which first learns to draw the box and stays there for
-    thousands of steps. It is not part of the model.
-    """
-
-    def __init__(self, channels: int, patch: int) -> None:
-        super().__init__()
-        self.map = nn.Conv2d(channels, patch**2, kernel_size=1)
-        self.patch = patch
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """See above."""
-        logits: Tensor = functional.pixel_shuffle(self.map(embeddings), self.patch)
-        return logits[:, 0]
-
-
-def step_loss(segmenter: SamSegmenter, readout: Readout, batch: list[Example]) -> Tensor:
+def step_loss(segmenter: SamSegmenter, batch: list[Example]) -> Tensor:
     """The loss of some images with their boxes: every image is encoded once."""
     embeddings = segmenter.encode([item.image for item in batch])
-    objects = torch.zeros(len(batch), SIDE, SIDE)
-    for index, item in enumerate(batch):
-        objects[index, : item.objects.shape[0], : item.objects.shape[1]] = torch.from_numpy(item.objects)
-    seen = functional.binary_cross_entropy_with_logits(readout(embeddings), objects)
     owner = [index for index, item in enumerate(batch) for _ in item.boxes]
     frames = [segmenter.preprocessing.frame(batch[index].image) for index in owner]
     boxes = [tuple(box.tolist()) for item in batch for box in item.boxes]
@@ -134,7 +98,7 @@ def step_loss(segmenter: SamSegmenter, readout: Readout, batch: list[Example]) -
     targets = torch.zeros_like(logits)
     for index, mask in enumerate(mask for item in batch for mask in item.masks):
         targets[index, : mask.shape[0], : mask.shape[1]] = torch.from_numpy(mask)
-    return mask_loss(logits, targets, torch.tensor(boxes)) + seen
+    return mask_loss(logits, targets, torch.tensor(boxes))
 
 
 def mean_iou(segmenter: SamSegmenter, held_out: list[Scene]) -> float:
@@ -148,20 +112,18 @@ def mean_iou(segmenter: SamSegmenter, held_out: list[Scene]) -> float:
     return float(np.mean(values))
 
 
-def rate(step: int, steps: int) -> float:
+def rate(step: int) -> float:
     """The learning rate of a step: linear warm-up, then half a cosine."""
-    warm_up = min(WARM_UP, steps // 10)
-    if step < warm_up:
-        return LEARNING_RATE * (step + 1) / warm_up
-    return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
+    if step < WARM_UP:
+        return LEARNING_RATE * (step + 1) / WARM_UP
+    return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / (SCHEDULE - WARM_UP)))
 
 
-def optimiser_of(model: SamModel, readout: Readout) -> torch.optim.AdamW:
+def optimiser_of(model: SamModel) -> torch.optim.AdamW:
     """AdamW; biases, norms and embeddings are not decayed."""
     named = [(name, item) for name, item in model.named_parameters() if item.requires_grad]
     matrices = [item for name, item in named if item.ndim > 1 and "embed" not in name and "rel_pos" not in name]
     rest = [item for _, item in named if all(item is not matrix for matrix in matrices)]
-    rest += readout.parameters()
     groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98))
 
@@ -200,9 +162,7 @@ def train(out: Path, steps: int, seconds: float, seed: int) -> None:
     kept = copy.deepcopy(model).eval()
     preprocessing = Preprocessing(SIDE)
     learner, judge = (SamSegmenter(item, preprocessing, mask_prompt=True, batch=8) for item in (model, kept))
-    vision = model.config.vision_config
-    readout = Readout(vision.output_channels, vision.patch_size)
-    optimiser = optimiser_of(model, readout)
+    optimiser = optimiser_of(model)
     log.info("%d parameters", sum(item.numel() for item in model.parameters()))
 
     def batch(step: int) -> list[Example]:
@@ -215,9 +175,9 @@ def train(out: Path, steps: int, seconds: float, seed: int) -> None:
         for step in range(steps):
             examples, following = following.result(), ahead.submit(batch, step + 1)
             for group in optimiser.param_groups:
-                group["lr"] = rate(step, steps)
+                group["lr"] = rate(step)
             model.train()
-            loss = step_loss(learner, readout, examples)
+            loss = step_loss(learner, examples)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -247,12 +207,15 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "resources/models/tiny_sam")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of the whole schedule (default {STEPS})")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"default {STEPS}, at most {SCHEDULE}")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this long, whatever the step")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("medstress").setLevel(logging.WARNING)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not 0 < options.steps <= SCHEDULE:
+        parser.error(f"--steps must lie between 1 and {SCHEDULE}")
     options.out.mkdir(parents=True, exist_ok=True)
     train(options.out, options.steps, 60 * options.minutes, options.seed)
 

@@ -124,8 +124,8 @@ class FolderSource(Strict):
     )
     group_pattern: str | None = Field(
         None,
-        description="Regular expression searched in the image id; its first group is the patient. Without it every "
-        "image is its own group.",
+        description="Regular expression searched in the image id; its first group is the patient. Needed unless "
+        "`split.unit` is image, or patient with NIfTI volumes only.",
     )
 
 

@@ -39,11 +39,13 @@ def card(tmp_path_factory) -> Sam:
             num_pos_feats=16,
             window_size=4,
             global_attn_indexes=[1],
+            initializer_range=0.1,
         ).to_dict(),
         prompt_encoder_config=SamPromptEncoderConfig(hidden_size=32, image_size=SIDE, patch_size=8).to_dict(),
         mask_decoder_config=SamMaskDecoderConfig(
             hidden_size=32, mlp_dim=64, num_hidden_layers=2, num_attention_heads=2, iou_head_hidden_dim=32
         ).to_dict(),
+        initializer_range=0.1,
     )
     folder = tmp_path_factory.mktemp("random_sam")
     SamModel(config).save_pretrained(folder)

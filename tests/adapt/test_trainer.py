@@ -18,7 +18,7 @@ from medstress.models.segmentation.sam import load
 from medstress.seeds import generator
 from tests.adapt.conftest import SHADES
 
-COMMON = {"title": "T", "train_on": ["splits"], "learning_rate": 0.005, "batch": 2, "check_every": 4}
+COMMON = {"title": "T", "train_on": ["splits"], "learning_rate": 0.003, "batch": 2, "check_every": 4}
 FULL = Full(name="full", method="full", steps=13, **COMMON)
 LORA = Lora(name="lora", method="lora", steps=13, rank=2, **COMMON)
 
@@ -74,6 +74,7 @@ def run(card, dataset, folder, *, strategy=FULL, seed=0):
 @pytest.mark.parametrize("stop_at", [0, 3, 7, 12])
 def test_a_resumed_training_ends_on_the_same_bits(card, dataset, tmp_path, monkeypatch, strategy, stop_at):
     _, whole, facts = run(card, dataset, tmp_path / "whole", strategy=strategy)
+    assert facts["chosen_step"] > 0
     monkeypatch.setattr(module, "load", lambda one: Spy(load(one), stop_at=stop_at))
     with pytest.raises(KeyboardInterrupt):
         run(card, dataset, tmp_path / "stopped", strategy=strategy)
@@ -129,7 +130,12 @@ def test_training_learns(card, dataset, tmp_path):
     training = read_examples(dataset.images, dataset.samples, "train")
     segmenter = load(card)
     progress, _ = train(
-        segmenter, FULL.model_copy(update={"steps": 60, "check_every": 20}), 0, training, training, tmp_path / "s.pt"
+        segmenter,
+        FULL.model_copy(update={"steps": 60, "check_every": 20, "learning_rate": 0.01}),
+        0,
+        training,
+        training,
+        tmp_path / "s.pt",
     )
     assert progress.best_iou > progress.looks[0][1] + 0.2
 
@@ -152,7 +158,7 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0) == rates[9]
     assert rates[-1] < 0.001
-    assert all(late <= early for early, late in itertools.pairwise(rates))
+    assert all(late <= early for early, late in itertools.pairwise(rates[9:]))
 
 
 def test_a_share_is_whole_groups_and_at_least_one(dataset):

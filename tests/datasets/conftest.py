@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import nibabel
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -34,6 +35,13 @@ def save(path: Path, values: npt.NDArray[Any]) -> Path:
         stored = values.astype(np.uint8) * 255 if values.dtype == np.bool_ else values
         order = [2, 1, 0, 3][: stored.shape[2]] if stored.ndim == 3 else None
         assert cv2.imwrite(str(path), stored if order is None else np.ascontiguousarray(stored[..., order]))
+    return path
+
+
+def save_volume(path: Path, values: npt.NDArray[Any], affine: npt.NDArray[Any] | None = None) -> Path:
+    """Write NIfTI; axes towards the patient's right, front and head unless the affine says otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4) if affine is None else affine), path)
     return path
 
 

@@ -1,9 +1,5 @@
 """A user's folders: names, suffixes, groups, volumes."""
 
-from pathlib import Path
-
-import nibabel
-import numpy as np
 import pytest
 
 from medstress.errors import MedstressError
@@ -64,46 +60,12 @@ def test_the_patient_comes_out_of_the_name(project: Project) -> None:
             project.prepare(project.card(source=folder(group_pattern=pattern)))
 
 
-def save_volume(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
-
-
-def test_a_volume_becomes_slices_of_one_group_and_empty_slices_are_left_out(project: Project) -> None:
-    volume = np.random.default_rng(0).normal(size=(30, 20, 12)).astype(np.float32)
-    mask = np.zeros((30, 20, 12), np.uint8)
-    mask[5:9, 5:9, 3], mask[5:9, 5:9, 10] = 1, 1
-    save_volume(project.root / "images" / "scan.nii.gz", volume)
-    save_volume(project.root / "masks" / "scan.nii.gz", mask)
-    card = project.card(window={"low": -3, "high": 3})
-    summary, images, samples = project.prepare(card)
-    assert [row.image_id for row in images] == ["scan#z003", "scan#z010"]
-    assert {row.group_id for row in images} == {"scan"}
-    assert (images[0].height, images[0].width) == (20, 30)
-    assert samples[0].objects[0].box == (30 - 9, 20 - 9, 30 - 5, 20 - 5)
-    assert summary.empty_slices == 10
-    # A limit looks past empty slices for ones that can be used.
-    assert [row.image_id for row in project.prepare(card, images=2)[1]] == ["scan#z003", "scan#z010"]
-
-
-def test_a_volume_with_no_object_or_with_another_depth_is_a_bad_sample(project: Project) -> None:
-    for name, depth, marked in (("good", 3, 1), ("bare", 3, 0), ("short", 2, 1)):
-        save_volume(project.root / "images" / f"{name}.nii", np.zeros((30, 20, 3), np.uint8))
-        save_volume(project.root / "masks" / f"{name}.nii", np.full((30, 20, depth), marked, np.uint8))
-    summary, images, _ = project.prepare(project.card(tolerate_rejects=2))
-    assert len(images) == 3
-    reasons = {Path(reject.file).name: reject.reason for reject in summary.rejects}
-    assert reasons == {
-        "bare.nii": "empty mask.",
-        "short.nii": "size mismatch: the mask has 2 slices and its image 3.",
-    }
-
-
 def test_what_is_missing_is_said_all_at_once(project: Project) -> None:
     with pytest.raises(MedstressError) as caught:
         project.prepare(project.card())
-    assert "images: no such folder" in str(caught.value)
-    assert "masks: no such folder" in str(caught.value)
+    for name in ("images", "masks"):
+        assert f"{project.root}/{name}: no such folder. Check `source.{name}` in the card" in str(caught.value)
+    assert f"relative to the folder that the command runs in, {project.root.resolve()}." in str(caught.value)
     for name in ("images", "masks"):
         (project.root / name).mkdir()
     with pytest.raises(MedstressError) as caught:

@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1
 
 from medstress.config import Window
 from medstress.datasets.candidate import BadSampleError
-from medstress.datasets.formats import extension_of, is_picture, layers_of, read_picture, stem_of
+from medstress.datasets.formats import extension_of, grid_of, is_picture, read_picture, stem_of
 from medstress.datasets.picture import to_display, to_raw
 from tests.datasets.conftest import picture, save
 
@@ -119,7 +119,11 @@ def test_a_nifti_volume_is_sliced_nose_up_with_the_right_side_at_the_left(tmp_pa
     affine = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
     path = tmp_path / "scan.nii.gz"
     nibabel.save(nibabel.Nifti1Image(volume, affine), path)
-    assert layers_of(path) == 12
+    grid = grid_of(path)
+    assert grid is not None
+    assert grid.shape == (14, 10, 12)
+    # The first voxel of the first slice as shown is the one at the right, in front, at the feet.
+    np.testing.assert_allclose(grid.affine, [[-1, 0, 0, 13], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     for layer in range(12):
         values = read_picture(path, layer).values
         assert values.shape == (10, 14)
@@ -226,13 +230,18 @@ def test_what_cannot_be_one_picture_is_refused_with_the_reason(tmp_path: Path) -
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     write_dicom(tmp_path / "cine.dcm", picture(), NumberOfFrames=2)
     save(tmp_path / "glass.png", with_alpha(100))
+    tifffile.imwrite(tmp_path / "spectral.tif", picture(shape=(40, 50, 5)), photometric="minisblack", planarconfig=1)
+    table = np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(tmp_path / "palette.tif", picture(), photometric="palette", colormap=table)
     nibabel.save(nibabel.Nifti1Image(np.zeros((9, 9, 3, 2), np.int16), np.eye(4)), tmp_path / "time.nii")
     reasons = {
         "stack.tif": "4 pages",
         "stack.npy": r"shape \(4, 40, 50\)",
         "objects.npy": "unreadable",
         "cine.dcm": "2 frames",
-        "glass.png": "transparent",
+        "glass.png": "4 channels, with transparent pixels in the last. Save it as grey or RGB",
+        "spectral.tif": "5 channels. Save it as grey or RGB, .* no key of the card",
+        "palette.tif": "palette TIFF. Save it as grey or RGB",
         "time.nii": r"shape \(9, 9, 3, 2\)",
         "absent.png": "no such file",
     }

@@ -63,12 +63,12 @@ def test_nothing_marked_is_no_object(tmp_path: Path) -> None:
     [
         ("a.png", disc((30, 50)), "binary", "the mask is 50 x 30 pixels and its image 50 x 40"),
         ("a.png", disc().astype(np.uint8) * 3, "binary", "label_map"),
-        ("a.png", picture(shape=(40, 50, 3)), "binary", "colour"),
+        ("a.png", picture(shape=(40, 50, 3)), "binary", "colour .*Save it in grey.*labels.kind: label_map"),
         ("a.npy", np.where(disc(), np.nan, 0), "binary", "NaN"),
         ("a.npy", np.where(disc(), -1, 0), "binary", "-1"),
         ("a.npy", np.where(disc(), 1.5, 0), "label_map", "whole numbers"),
         ("a.npy", np.where(disc(), -1, 0), "label_map", "from 0 up"),
-        ("a.jpg", disc().astype(np.uint8) * 255, "label_map", "no JPEG"),
+        ("a.jpg", disc().astype(np.uint8) * 255, "label_map", "no JPEG, no palette.*Save it in grey"),
     ],
 )
 def test_a_mask_that_means_nothing_is_refused(

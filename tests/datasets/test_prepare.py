@@ -1,6 +1,9 @@
 """From files to records: every bad sample is listed before anything fails, and nothing half-written stays."""
 
 import logging
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -9,6 +12,7 @@ import pytest
 import tifffile
 from pycocotools import mask as coco
 
+from medstress.config import Limit, PrepareSpec
 from medstress.errors import MedstressError
 from medstress.pixels import decode_mask, decode_png
 from tests.datasets.conftest import Project, disc, picture, save
@@ -58,7 +62,7 @@ def spoil(project: Project) -> dict[str, str]:
         "msk/empty.png": "empty mask",
         "img/nan.npy": "NaN",
         "img/good.png (line 8)": "duplicate id",
-        "img/deep.tif (line 9)": "Give `window:",
+        "img/deep.tif (line 9)": "uint16 intensities from 0 to 0; what is black and white must be said. Give `window:",
         "sheet.csv, line 10": "no such file",
         "img/tiny.png (line 11)": "5 x 5 pixels",
         "img/side.png (line 12)": "'validation'; expected one of train, val, test",
@@ -181,6 +185,42 @@ def test_a_failure_leaves_the_files_of_an_earlier_run_as_they_were(project: Proj
         project.prepare(card)
     assert (project.images.read_bytes(), project.samples.read_bytes()) == written
     assert sorted(path.name for path in project.images.parent.iterdir()) == ["images.parquet", "samples.parquet"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import medstress.datasets.prepare as prepare
+from medstress.config import PrepareSpec
+
+prepare._raise_if_bad = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepare.prepare_dataset(PrepareSpec.model_validate_json(sys.argv[1]), *map(Path, sys.argv[2:]))
+"""
+
+
+def test_what_a_killed_run_leaves_is_overwritten_by_the_next(project: Project) -> None:
+    sixteen(project)
+    card = project.card(labels={"kind": "label_map"})
+    spec = PrepareSpec(card=card, limit=Limit()).model_dump_json()
+    places = [str(path) for path in (project.root, project.images, project.samples)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, spec, *places], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not project.wrote_nothing()
+    project.prepare(card)
+    assert sorted(path.name for path in project.images.parent.iterdir()) == ["images.parquet", "samples.parquet"]
+
+
+def test_an_image_that_becomes_too_thin_is_refused(project: Project) -> None:
+    for name, height in (("a", 60), ("b", 70)):
+        save(project.root / "images" / f"{name}.png", picture(shape=(height, 640)))
+        save(project.root / "masks" / f"{name}.png", disc((height, 640)))
+    with pytest.raises(MedstressError) as caught:
+        project.prepare(project.card(size={"mode": "longest_side", "side": 64}))
+    (line,) = str(caught.value).splitlines()[1:]
+    assert "a.png: is 640 x 60 pixels and becomes 64 x 6 with `size.mode: longest_side` and `size.side: 64`" in line
+    assert "both sides need 7 or more. Give a larger `size.side`" in line
+    padded = project.prepare(project.card(size={"mode": "pad", "side": 64}))[1]
+    assert [(row.height, row.width) for row in padded] == [(64, 64)] * 2
 
 
 def test_hugging_face_shows_pictures_and_pycocotools_reads_masks(project: Project, tmp_path: Path) -> None:

@@ -108,10 +108,12 @@ def test_several_mask_files_stand_in_one_cell(files: Project) -> None:
 
 
 def test_missing_sheets_and_columns_are_named_with_what_there_is(files: Project) -> None:
-    with pytest.raises(MedstressError, match="no such sheet"):
+    with pytest.raises(MedstressError, match=r"no such sheet.*`source\.sheet`.*relative to the folder that") as caught:
         files.prepare(files.sheet_card())
+    assert str(caught.value).endswith(f"runs in, {files.root.resolve()}.")
     files.write_sheet("picture,mask", "img/a.png,msk/a.png")
-    with pytest.raises(MedstressError, match=r"no column image, split, site. The sheet has: picture, mask"):
+    wanted = r"no column image, split, site. The sheet has: picture, mask\.\n.*a column `group` with the patient"
+    with pytest.raises(MedstressError, match=wanted):
         files.prepare(files.sheet_card(split=SPLIT, source={"attributes": ["site"]}))
     files.write_sheet("image,mask")
     with pytest.raises(MedstressError, match="no images found"):

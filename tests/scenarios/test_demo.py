@@ -15,9 +15,9 @@ from tests.scenarios.workflow import copy_project, environment
 
 pytestmark = pytest.mark.scenario
 
-PAGES = ["README.md", "config/README.md", "results/README.md", "docs/development.md"]
-# Not run here: `make test` is what runs this file, and installing is what came before it.
-ELSEWHERE = {"make test", ".ci/run"}
+PAGES = ["README.md", "config/README.md", "results/README.md", "docs/development.md", "docs/slurm.md"]
+# Not run here: `make test` is what runs this file, installing is what came before it, and test_slurm.py has a Slurm.
+ELSEWHERE = {"make test", ".ci/run", "snakemake --profile slurm all"}
 RUN = {
     "make demo",
     "make bench",

@@ -132,9 +132,12 @@ def outcome(workflow: Workflow, process: subprocess.Popen) -> Outcome:
     return Outcome(workflow, process.returncode, said, jobs_of(workflow))
 
 
-def provenance(workflow: Workflow, run: str, dataset: str) -> dict:
-    path = workflow.results / "predictions" / run / f"{dataset}.parquet.provenance.json"
-    return json.loads(path.read_text())
+def predictions(workflow: Workflow) -> list[Path]:
+    return sorted((workflow.results / "predictions").glob("*/*.parquet"))
+
+
+def gpu_of(prediction: Path) -> dict[str, str]:
+    return json.loads(prediction.with_name(f"{prediction.name}.provenance.json").read_text())["gpu"]
 
 
 def whole_study(folder: Path) -> Outcome:
@@ -204,11 +207,26 @@ def test_the_study_is_at_most_twenty_jobs_of_a_cluster(tmp_path):
     assert len(sent) <= 20
 
 
+def test_the_profile_in_the_documentation_adds_an_account(tmp_path):
+    workflow = replace(copy_project(tmp_path / "project"), study="ci")
+    (mine := workflow.folder / "mine").mkdir()
+    page = (ROOT / "docs" / "slurm.md").read_text()
+    example = re.search(r"```yaml\n# mine/profile.yaml.*?\n(.*?)```", page, re.DOTALL)
+    (mine / "profile.yaml").write_text(example[1])
+    process = start(workflow, "--dry-run", command=COMMAND.replace(" all ", " --profile mine all "))
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    for rule, asked in re.findall(r"^rule (\w+):.*?resources: (.*?)$", said, re.MULTILINE | re.DOTALL):
+        assert "slurm_account=my_account, slurm_partition=gpu" in asked
+        assert rule in LOCAL_RULES or "runtime=" in asked
+        assert rule != "predict" or "mem_mb=32000" in asked
+
+
 def test_the_exact_command_runs_the_study(runs):
     assert runs.whole.code == 0, runs.whole.said
     assert {job.state for job in runs.whole.jobs} == {"COMPLETED"}
     names = [re.match(r"rule_(.+?)_wildcards_", job.name)[1] for job in runs.whole.jobs]
-    assert names.count("predict") == len(STUDY.runs) * len(STUDY.datasets)
+    assert names.count("predict") == len(predictions(runs.local)) >= len(STUDY.runs) * len(STUDY.datasets)
     assert names.count("perturb") == len(STUDY.perturbations.types) * len(STUDY.datasets)
     assert {"score", "table", "figure"} <= LOCAL_RULES
     assert not LOCAL_RULES & set(names)
@@ -223,14 +241,12 @@ def test_the_bytes_are_those_of_a_local_run(runs):
 def test_jobs_spread_over_the_gpus(runs):
     jobs = {job.name: job for job in runs.whole.jobs}
     used = []
-    for run in STUDY.runs:
-        for dataset in STUDY.datasets:
-            job = jobs[f"rule_predict_wildcards_{run}_{dataset}"]
-            gpu = provenance(runs.whole.workflow, run, dataset)["gpu"]
-            assert gpu["by"] == "slurm"
-            assert gpu["devices"] in {str(device) for device in range(GPUS)}
-            assert job.gpus.endswith("gpu:1")
-            used.append((job, gpu["devices"]))
+    for path in predictions(runs.whole.workflow):
+        job, gpu = jobs[f"rule_predict_wildcards_{path.parent.name}_{path.stem}"], gpu_of(path)
+        assert gpu["by"] == "slurm"
+        assert gpu["devices"] in {str(device) for device in range(GPUS)}
+        assert job.gpus.endswith("gpu:1")
+        used.append((job, gpu["devices"]))
     together = [(a, b) for (x, a), (y, b) in combinations(used, 2) if x.start < y.end and y.start < x.end]
     assert together
     assert all(a != b for a, b in together)
@@ -241,14 +257,14 @@ def test_jobs_ask_for_what_their_rule_says(runs):
         rule = re.match(r"rule_(.+?)_wildcards_", job.name)[1]
         if rule == "predict":
             assert (job.memory, job.minutes) == ("8000M", "4:00:00")
-        else:
-            assert "gpu" not in job.gpus
-        assert job.memory != "0"
+        if rule in ("prepare_dataset", "perturb"):
+            assert (job.memory, job.minutes, job.gpus) == ("4000M", "1:00:00", "N/A")
 
 
 def test_a_job_without_gpu_asks_for_none(runs):
+    again = runs.again.workflow.results
     assert all("gpu" not in job.gpus for job in runs.again.jobs)
-    assert provenance(runs.again.workflow, RUN, DATASET)["gpu"] == {"devices": None, "by": "slurm"}
+    assert gpu_of(again / "predictions" / RUN / f"{DATASET}.parquet") == {"devices": None, "by": "slurm"}
 
 
 def test_a_failing_job_is_tried_twice_and_says_why(runs):

@@ -113,3 +113,14 @@ def test_distances_are_exact() -> None:
     off[second.rows, second.columns] = False
     forward, _ = distances_between(first, second)
     assert np.array_equal(forward, distance_transform_edt(off)[first.rows, first.columns])
+
+
+def test_distances_are_those_of_the_clean_image() -> None:
+    # 3 pixels apart where a clean pixel is half a pixel wide: 6 clean pixels.
+    one, other = truth_of(square(5, 5, 6, 6)), square(5, 8, 6, 9)
+    assert compare(one, other, ["hd95"], 2.0, scale=0.5) == {"hd95": 6.0}
+    assert compare(one, other, ["nsd"], 6.0, scale=0.5) == {"nsd": 1.0}
+    assert compare(one, other, ["nsd"], 5.9, scale=0.5) == {"nsd": 0.0}
+    # The longest distance of an image is that of the clean one already.
+    nothing = np.zeros((20, 30), bool)
+    assert compare(one, nothing, ["hd95"], 2.0, scale=0.5) == {"hd95": math.hypot(19, 29)}

@@ -1,12 +1,12 @@
 """Paired drops on numbers worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from medstress.errors import MedstressError
-from medstress.perturb.registry import PERTURBATIONS
 from medstress.records import ScoreRow, write_rows
 from medstress.score.robustness import GEOMETRIC, left_out, paired_drops, read_scores, relative_robustness
 
@@ -81,4 +81,17 @@ def test_nothing_is_kept_of_nothing(tmp_path: Path) -> None:
 
 
 def test_geometric_types_are_those_that_move_pixels() -> None:
-    assert {name for name, item in PERTURBATIONS.items() if item.moves_pixels} == GEOMETRIC
+    assert GEOMETRIC == {"rotation", "scaling", "translation"}
+
+
+def test_the_order_of_files_does_not_change_a_row(tmp_path: Path) -> None:
+    paths = []
+    for seed in (0, 1):
+        paths.append(tmp_path / f"model+lora@toy~seed{seed}" / "toy.parquet")
+        rows = [row("a", "clean", 0, 0.9), row("a", "jpeg", 1, 0.8 - seed / 3)]
+        write_rows(paths[-1], ScoreRow, [replace(one, run=paths[-1].parent.name, seed=seed) for one in rows])
+    frame = read_scores(paths)
+    pd.testing.assert_frame_equal(frame, read_scores(paths[::-1]))
+    # Seeds of one strategy are one run, and drops are paired inside a seed.
+    assert set(frame["run"]) == {"model+lora"}
+    assert paired_drops(frame)["drop"].tolist() == [pytest.approx(0.1), pytest.approx(0.1 + 1 / 3)]

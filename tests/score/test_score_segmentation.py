@@ -134,6 +134,39 @@ def test_an_oracle_is_perfect_under_a_warp(study: Study) -> None:
     assert cell(study.score(stayed), "s-i1", "a", "rotation", 1).value["iou"] < 0.9
 
 
+@pytest.mark.parametrize("share", [0.05, 0.25])
+def test_an_error_of_one_size_counts_the_same_where_the_scene_shrinks(tmp_path: Path, share: float) -> None:
+    shape, wrong = (240, 260), 8
+    study = Study(tmp_path)
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    truth = np.asarray(np.hypot(columns - 130, rows - 120) <= 80)
+    eroded = np.asarray(np.hypot(columns - 130, rows - 120) <= 80 - wrong)
+    shrunk = affine(cv2.getRotationMatrix2D((129.5, 119.5), 0, 1 - share))
+    image = ImageRow("i1", "p1", "test", "ct", encode_png(np.zeros(shape, np.uint8)), *shape)
+    write_rows(tmp_path / "images.parquet", ImageRow, [image])
+    item = ObjectRow("a", "disc", (0, 0, 1, 1), encode_mask(truth))
+    write_rows(tmp_path / "samples.parquet", SampleRow, [SampleRow("s-i1", "i1", "segmentation", (item,))])
+    valid = encode_mask(valid_pixels(*shape, shrunk))
+    write_rows(study.perturbed("scaling"), PerturbedRow, [study.image_at("i1", "scaling", 1, valid, shrunk)])
+    answers = [
+        PredictionRow("s-i1", "a", "clean", 0, encode_mask(eroded), "ok"),
+        PredictionRow("s-i1", "a", "scaling", 1, encode_mask(warp_mask(eroded, shrunk)), "ok"),
+    ]
+    frame = study.score(answers, ("scaling",))
+    clean, scaled = (cell(frame, "s-i1", "a", *key).value for key in (("clean", 0), ("scaling", 1)))
+    assert clean["hd95"] == pytest.approx(wrong, abs=0.5)
+    # Half a pixel of rounding on either outline, in clean pixels.
+    assert scaled["hd95"] == pytest.approx(clean["hd95"], abs=0.75)
+    assert (clean["nsd"], scaled["nsd"]) == (0, 0)
+
+
+def test_a_rotation_has_the_tolerance_of_the_clean_image(study: Study) -> None:
+    # Two pixels aside is the tolerance: it must not be missed by a rounding error of the map's determinant.
+    aside = np.roll(warp_mask(TRUTHS["a"], TURN), 2, axis=1) & valid_pixels(*SHAPE, TURN)
+    moved = changed(study.oracle(), "s-i1", "a", "rotation", 1, mask=encode_mask(aside))
+    assert cell(study.score(moved), "s-i1", "a", "rotation", 1).value["nsd"] == 1.0
+
+
 def test_only_valid_pixels_are_compared(study: Study) -> None:
     invalid = ~valid_pixels(*SHAPE, TURN)
     truth = warp_mask(TRUTHS["b"], TURN)

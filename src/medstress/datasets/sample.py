@@ -50,8 +50,8 @@ def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
         values = picture.values
         raise BadSampleError(
             candidate.where,
-            f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and what is white "
-            "must be said. Give `window: {low: , high: }` in the card.",
+            f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and white must "
+            "be said. Give `window: {low: , high: }` in the card.",
         )
     content = read_masks(candidate.masks, candidate.layer, card.labels, (height, width))
     box, notes = _checked_box(candidate, content, (height, width))
@@ -78,8 +78,8 @@ def _check_size(candidate: Candidate, frame: Frame, size: Resize) -> None:
         below, across = frame.canvas
         raise BadSampleError(
             candidate.where,
-            f"is {width} x {height} pixels and becomes {across} x {below} with `size.mode: {size.mode}` and `size.side: "
-            f"{size.side}`; both sides need {MIN_SIDE} or more. Give a larger `size.side`, or `size.mode: pad`.",
+            f"is {width} x {height} pixels and becomes {across} x {below} with `size.mode: {size.mode}` and "
+            f"`size.side: {size.side}`; both sides need {MIN_SIDE} or more. Give a larger `size.side`, or use pad.",
         )
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
 from medstress.datasets.formats import grid_of
 from medstress.datasets.nifti import Grid
-
 
 AFFINE_TOLERANCE = 1e-3
 """How far the affines of image and mask may differ, in mm: what rounding in headers leaves."""
@@ -49,11 +49,13 @@ def _depth(grid: Grid | None) -> int:
 
 
 def _elsewhere(image: Grid, mask: Grid) -> str:
-    gap = float(np.abs(mask.affine - image.affine).max())
+    corners = np.array([*product(*((0, length - 1) for length in image.shape))])
+    moved = mask.affine - image.affine
+    apart = np.linalg.norm(corners @ moved[:3, :3].T + moved[:3, 3], axis=1)
     return (
-        f"the affine of the mask is not that of its image (numbers differ by up to {gap:.3g}), so their voxels do not "
-        "lie in the same places. Resample the mask to the image; or, if its voxels belong to those of the image one "
-        "by one, save it with the image's affine."
+        f"the affine of the mask is not that of its image: their voxels lie up to {apart.max():.3g} mm apart. Resample "
+        "the mask to the image; or, if its voxels belong to those of the image one by one, save it with the image's "
+        "affine."
     )
 
 

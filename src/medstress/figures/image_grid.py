@@ -14,13 +14,16 @@ from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 
 from medstress.config import TableSpec
 from medstress.errors import MedstressError
-from medstress.figures.style import PAGE_WIDTH, colours_of
+from medstress.figures.style import PAGE_WIDTH, colours_of, legend_columns
 from medstress.perturb.warp import warp_mask
 from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
-from medstress.runs import family_of
+from medstress.runs import family_of, named_parts
+from medstress.score.titles import dataset_titles, run_titles
 
 _ROWS = 6
+# Outlines of more runs hide each other and the picture.
+_MOST_RUNS = 4
 # One of each family first; the rest of the study's types fill up.
 _FIRST = ("gaussian_noise", "speckle", "motion_blur", "contrast", "jpeg", "rotation")
 # The shown window is this many times the object's longer side, so that an object that moves stays in view.
@@ -52,7 +55,7 @@ class _Cell:
 
 
 def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
-    """Up to six perturbations at all levels, with the outlines of the truth and of every run's answer.
+    """Up to six perturbations at all levels, with the outlines of the truth and of up to four runs' answers.
 
     Rows go through the data sets in turn, so that each appears; a row shows the largest object of a data set, or the
     next largest where the data set comes up again. SSIM is that of the whole image, of which a window is shown.
@@ -63,8 +66,8 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.02, wspace=0, hspace=0))
     grid = figure.subplots(len(kinds), columns, squeeze=False)
     names = list(spec.datasets)
-    # Outlines of many runs hide each other: strategies are left to the tables.
-    shown = [run for run in spec.runs if "+" not in run] or list(spec.runs)
+    shown = _shown(spec)
+    titles, colours = dataset_titles(spec), colours_of(list(spec.runs))
     for index, kind in enumerate(kinds):
         dataset = names[index % len(names)]
         path = _path_of(sources["perturbed"], dataset, kind)
@@ -77,15 +80,23 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
         }
         window = _window(subject.mask)
         for axes, level in zip(grid[index], (0, *spec.levels), strict=True):
-            _picture(axes, spec, cells.get(level), {run: given.get(level) for run, given in answers.items()}, window)
+            _picture(axes, colours, cells.get(level), {run: given.get(level) for run, given in answers.items()}, window)
             if index == 0:
                 axes.set_title("clean" if level == 0 else f"level {level}")
-        grid[index][0].set_ylabel(f"{spec.datasets[dataset]}\n{kind.replace('_', ' ')}", fontsize=7)
-    colours = colours_of(list(spec.runs))
+        grid[index][0].set_ylabel(f"{titles[dataset]}\n{kind.replace('_', ' ')}", fontsize=7)
     truth = Line2D([], [], color="white", linewidth=1.4, label="truth", path_effects=_halo())
-    runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=spec.runs[run]) for run in shown]
-    figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=4)
+    runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=run_titles(spec)[run]) for run in shown]
+    places = legend_columns(["truth", *(str(line.get_label()) for line in runs)], PAGE_WIDTH)
+    figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=places)
     return figure
+
+
+def _shown(spec: TableSpec) -> list[str]:
+    """Up to four runs, in the study's order: models as they come, then baselines, and strategies where no model is."""
+    plain = [run for run in spec.runs if named_parts(run)["strategy"] is None]
+    candidates = plain if set(plain) - set(spec.baselines) else list(spec.runs)
+    chosen = sorted(candidates, key=lambda run: run in spec.baselines)[:_MOST_RUNS]
+    return [run for run in spec.runs if run in chosen]
 
 
 def _kinds(perturbations: Sequence[str]) -> list[str]:
@@ -149,13 +160,13 @@ def _cells(subject: _Subject, perturbed: Path, levels: Sequence[int]) -> Iterato
 def _answers(paths: Sequence[Path], run: str, dataset: str, kind: str, subject: _Subject) -> dict[int, Mask]:
     """The masks that a run gave for the object, by level; nothing where it gave none."""
     columns = ["sample_id", "object_id", "perturbation", "level", "mask"]
-    # Of a strategy's seeds, the first.
-    path = next((one for one in paths if (family_of(one.parent.name), one.stem) == (run, dataset)), None)
+    # Of a strategy's seeds, the first by name.
+    path = min((one for one in paths if (family_of(one.parent.name), one.stem) == (run, dataset)), default=None)
     if path is None:
         raise MedstressError(f"figure image_grid: no predictions of {run} on {dataset}. Make them first.")
     table = read_tables([path], PredictionRow, columns)
     own = (pc.field("sample_id") == subject.sample_id) & (pc.field("object_id") == subject.object_id)
-    rows = table.filter(own & pc.field("perturbation").isin(["clean", kind])).to_pylist()
+    rows = table.filter(own & ((pc.field("level") == 0) | (pc.field("perturbation") == kind))).to_pylist()
     height, width = subject.mask.shape
     return {row["level"]: decode_mask(row["mask"], height, width) for row in rows if row["mask"] is not None}
 
@@ -177,7 +188,11 @@ def _halo() -> list[AbstractPathEffect]:
 
 
 def _picture(
-    axes: Axes, spec: TableSpec, cell: _Cell | None, answers: Mapping[str, Mask | None], window: tuple[slice, slice]
+    axes: Axes,
+    colours: Mapping[str, str],
+    cell: _Cell | None,
+    answers: Mapping[str, Mask | None],
+    window: tuple[slice, slice],
 ) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
@@ -187,10 +202,9 @@ def _picture(
         return
     axes.imshow(cell.image[window], cmap="gray", vmin=0, vmax=255)
     _outline(axes, cell.truth[window], "white", 0.9, halo=True)
-    for run, colour in colours_of(list(spec.runs)).items():
-        mask = answers.get(run)
+    for run, mask in answers.items():
         if mask is not None:
-            _outline(axes, mask[window], colour, 0.9)
+            _outline(axes, mask[window], colours[run], 0.9)
     colour = _WARNING if cell.warns else "black"
     axes.set_xlabel(cell.caption, fontsize=6, color=colour, labelpad=1.5)
 

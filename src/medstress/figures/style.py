@@ -16,8 +16,8 @@ PAGE_WIDTH = 7.0
 GREY = "#8a8a8a"
 
 # Okabe and Ito, "Color universal design" (2008): told apart with every common colour vision. Black is kept for truth
-# and text.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+# and text; their yellow is too pale for lines on white, so a dark grey stands for it.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _SETTINGS: dict[Any, Any] = {
@@ -58,6 +58,13 @@ def colours_of(runs: Sequence[str]) -> dict[str, str]:
 def markers_of(runs: Sequence[str]) -> dict[str, str]:
     """A marker for each run, in the study's order."""
     return {run: _MARKERS[index % len(_MARKERS)] for index, run in enumerate(runs)}
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """How many columns of a legend fit into `width` inches, at most five."""
+    # A column is a handle and its gaps, and letters of about 0.065 inches at the legend's size.
+    column = 0.55 + 0.065 * max(map(len, labels))
+    return max(1, min(len(labels), 5, int(width / column)))
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:

@@ -37,8 +37,8 @@ def compare(
     """The asked metrics of a predicted mask, bool [H, W] as the truth.
 
     IoU, Dice and NSD are 0..1, larger is better; HD95 is in pixels, smaller is better. `tolerance` is that of NSD, in
-    pixels. Both count pixels of the clean image: one of them is `scale` pixels wide in these masks. The longest distance
-    needs no scale, being the clean image's. Raises ValueError where shapes differ.
+    pixels. Both count pixels of the clean image, one of which is `scale` pixels wide in these masks; the longest
+    distance is the clean image's whatever the scale. Raises ValueError where shapes differ.
     """
     if truth.mask.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.mask.shape} and the prediction {prediction.shape}")

@@ -25,9 +25,10 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     """Scores as a frame; names are categories.
 
     `run` is the family: the training sets and seeds of a strategy are one run, told apart by `dataset` and `seed`.
+    Rows do not depend on the order of the paths, so neither do the last digits of sums over them.
     """
     columns = [*_OBJECT, "group_id", "perturbation", "level", "value", "status"]
-    frame: pd.DataFrame = read_tables(paths, ScoreRow, columns).to_pandas(strings_to_categorical=True)
+    frame: pd.DataFrame = read_tables(sorted(paths), ScoreRow, columns).to_pandas(strings_to_categorical=True)
     families = frame["run"].map(family_of).astype("category")
     return frame.assign(run=families).astype({"level": "int64"})
 

@@ -1,6 +1,7 @@
-"""Titles that people can tell apart: two cards may bear the same one."""
+"""Titles and counts for people. Titles are told apart: two cards may bear the same one."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from medstress.config import TableSpec
 
@@ -18,3 +19,8 @@ def dataset_titles(spec: TableSpec) -> dict[str, str]:
 def _told_apart(titles: Mapping[str, str]) -> dict[str, str]:
     given = list(titles.values())
     return {name: title if given.count(title) == 1 else f"{title} ({name})" for name, title in titles.items()}
+
+
+def plural(count: Any, unit: str) -> str:
+    """`1 patient`, `3 patients`."""
+    return f"{count} {unit}{'' if count == 1 else 's'}"

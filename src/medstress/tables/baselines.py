@@ -11,7 +11,7 @@ from medstress.tables.layout import NOTHING
 
 
 def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], column: str, metric: str) -> None:
-    """Give every row `beats_baselines`: does its `column` beat the best baseline of its data set?
+    """Give every row `beats_baselines`: whether its `column` beats the best baseline of its data set.
 
     `baseline` for a baseline itself, `yes`, `no` (also for a tie), or None where there is nothing to compare.
     """

@@ -13,8 +13,8 @@ NOTHING = "\N{EN DASH}"
 """Shown where there is no number."""
 
 INTERVALS = (
-    "Brackets are intervals from a bootstrap of groups: percentiles, their arms lengthened by sqrt(G / (G - 1)) and the "
-    "ratio of Student to normal quantiles for G groups."
+    "Brackets are intervals from a bootstrap of groups: percentiles, with arms lengthened by sqrt(G / (G - 1)) and by "
+    "the ratio of Student to normal quantiles for G groups."
 )
 """A caption's sentence on :mod:`medstress.score.bootstrap`."""
 
@@ -75,8 +75,3 @@ def typed(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 TEXTS = frozenset({"dataset", "run", "perturbation", "group_unit", "metric", "scale", "interval", "beats_baselines"})
 """Columns that hold text."""
-
-
-def plural(count: Any, unit: str) -> str:
-    """`1 patient`, `3 patients`."""
-    return f"{count} {unit}{'' if count == 1 else 's'}"

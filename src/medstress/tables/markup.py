@@ -18,6 +18,7 @@ _ESCAPES = {
     "\N{MINUS SIGN}": "$-$",
     "\N{EN DASH}": "--",
     "†": r"$^\dagger$",
+    "±": r"$\pm$",
 }
 
 

@@ -22,10 +22,10 @@ from medstress.tables.missing import missing_scores
 
 TITLE = "Segmentation: scores by level"
 CAPTION = (
-    "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale ssim: "
-    "types whose levels are SSIM bands. Scale table: types that move pixels, whose levels are displacements. Drops are "
-    "paired, clean minus perturbed of the same object; where cells are unreachable, levels differ in the objects that "
-    f"they are means over, and drops compare but means do not. {VALID_PIXELS} {INTERVALS} Values count once a seed."
+    "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale "
+    "ssim: types whose levels are SSIM bands. Scale table: types that move pixels, whose levels are displacements. "
+    "Drops are paired, clean minus perturbed of the same object. Where cells are unreachable, the means of two levels "
+    f"are over different objects: compare their drops. {VALID_PIXELS} {INTERVALS} Of a strategy all seeds count."
 )
 
 

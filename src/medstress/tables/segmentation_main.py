@@ -8,7 +8,7 @@ from medstress.config import TableSpec
 from medstress.score.bootstrap import Estimate, estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, relative_robustness
-from medstress.score.titles import dataset_titles, run_titles
+from medstress.score.titles import dataset_titles, plural, run_titles
 from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
 from medstress.tables.layout import (
     INTERVALS,
@@ -19,7 +19,6 @@ from medstress.tables.layout import (
     estimate_text,
     interval_text,
     number,
-    plural,
     typed,
 )
 from medstress.tables.missing import missing_scores
@@ -30,10 +29,10 @@ CAPTION = (
     "reachable cell (a perturbation at a level), each pair weighing the same. Drops are paired: clean minus perturbed "
     "of one object, and for HD95 perturbed minus clean (a rise), so that a positive number is always a loss. Kept is "
     f"the mean perturbed score over the mean clean score of the same pairs. {VALID_PIXELS} {INTERVALS} An empty "
-    "prediction scores IoU = Dice = NSD = 0 and the longest distance of the image as HD95. Left out of the means, counted "
-    "in object-cells: images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), and "
-    "answers that failed. All seeds of a strategy count, each pair and cell once a seed. A run that does not beat the "
-    "best baseline on clean images is marked."
+    "prediction scores IoU = Dice = NSD = 0 and the longest distance of the image as HD95. Left out of the means, "
+    "counted in object-cells: images that cannot reach their SSIM band (unreachable), objects that left the frame "
+    "(lost), and answers that failed. Of a strategy all seeds count, so a cell counts once a seed. A run that does "
+    "not beat the best baseline on clean images is marked."
 )
 
 

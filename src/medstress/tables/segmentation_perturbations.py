@@ -23,13 +23,14 @@ from medstress.tables.missing import missing_scores
 
 TITLE = "Segmentation: drop by perturbation"
 CAPTION = (
-    f"Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only. {INTERVALS} #1 are the "
-    "types that no other type of the same run and data set exceeds, #4 those that three exceed, where exceeding means a "
-    "larger drop whose interval does not reach down to theirs; so types whose intervals overlap are not told apart, and "
+    f"Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only. {INTERVALS} #1 are "
+    "the types that no other type exceeds on the same data set and run, #4 those that three exceed, where a type "
+    "exceeds another if its interval lies above the other's: types whose intervals overlap are not told apart, and "
     "without intervals there are no ranks. Types marked † move pixels: their strength comes from a table of "
     f"displacements, so they are ranked apart from the others, which share SSIM bands. {VALID_PIXELS} A baseline that "
-    "ignores the pixels shows what the moved prompt alone does. Left out of the means are object-cells, each once a seed: "
-    "images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), answers that failed."
+    "ignores the pixels shows what the moved prompt alone does. Left out of the means, counted in object-cells and "
+    "once a seed: images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), and "
+    "answers that failed."
 )
 
 

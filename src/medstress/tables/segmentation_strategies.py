@@ -9,18 +9,20 @@ from medstress.errors import MedstressError
 from medstress.runs import named_parts
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops
-from medstress.score.titles import dataset_titles, run_titles
+from medstress.score.titles import dataset_titles, plural, run_titles
 from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
-from medstress.tables.layout import NOTHING, VALID_PIXELS, drop_title, number, plural, typed
+from medstress.tables.layout import NOTHING, VALID_PIXELS, drop_title, number, typed
 from medstress.tables.missing import missing_scores
 
 TITLE = "Fine-tuning strategies: clean scores and drops over seeds"
 CAPTION = (
-    "Each strategy adapts a model to the train split of the data set that it is scored on; the best look at val is kept. "
-    "Means over objects, then over seeds; the spread behind the sign is the standard deviation over seeds (n - 1), which "
-    "says nothing about other patients and is itself rough for few seeds. Runs without a strategy stand beside for "
-    "comparison and have one seed, hence no spread. Drops are paired, clean minus perturbed of one object and seed, over "
-    f"reachable cells. {VALID_PIXELS} A run whose mean does not beat the best baseline on clean images is marked."
+    "Each strategy adapts a model to the train split of the data set that it is scored on; the best look at val is "
+    "kept. Means over objects, then over seeds; the spread behind the sign is the standard deviation over seeds (n - "
+    "1), which says nothing about other patients and is itself rough where seeds are few. Runs without a strategy "
+    "stand beside for comparison; they have one seed and no spread. Drops are paired, clean minus perturbed of one "
+    f"object and seed, over reachable cells. {VALID_PIXELS} Left out of the means, counted in object-cells and once a "
+    "seed: images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), and answers "
+    "that failed. A run whose mean does not beat the best baseline on clean images is marked."
 )
 _MEASURES = ("clean", "perturbed", "drop")
 

@@ -17,15 +17,11 @@ CAPTION = (
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a training: the columns of the training records, in the study's order of runs and data sets."""
-    runs, datasets = (pd.Index(list(names)) for names in (spec.runs, spec.datasets))
-    table = frame[frame["run"].isin(runs) & frame["dataset"].isin(datasets)].copy()
-    table.insert(
-        table.columns.get_loc("all_parameters") + 1, "share", table["trained_parameters"] / table["all_parameters"]
-    )
-    places = pd.DataFrame(
-        {"run": runs.get_indexer(table["run"]), "dataset": datasets.get_indexer(table["dataset"]), "seed": table["seed"]}
-    )
-    return table.loc[places.sort_values(["run", "dataset", "seed"]).index]
+    runs, datasets = ({name: place for place, name in enumerate(names)} for names in (spec.runs, spec.datasets))
+    table = frame[frame["run"].isin(runs) & frame["dataset"].isin(datasets)]
+    places = table.assign(run=table["run"].map(runs), dataset=table["dataset"].map(datasets))
+    ordered = table.loc[places.sort_values(["run", "dataset", "seed"]).index]
+    return ordered.assign(share=ordered["trained_parameters"] / ordered["all_parameters"])
 
 
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
