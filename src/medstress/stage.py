@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
 from pathlib import Path
+from types import FrameType
 
 from medstress.errors import MedstressError
 from medstress.records import atomic_path
@@ -79,6 +81,13 @@ def _write_provenance(stage: str, record: Path, started: float, facts: dict[str,
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    raise MedstressError(
+        "stopped by a signal: its time limit was reached, or it was cancelled. What it had finished is kept: run the "
+        "same command again, with more time for the rule (resources: runtime) if it was the limit."
+    )
+
+
 @contextmanager
 def stage(name: str, *, log_file: str, record: str) -> Iterator[dict[str, object]]:
     """Run a job: log to `log_file`, write provenance beside `record`, turn errors into a message and exit code 1.
@@ -87,6 +96,7 @@ def stage(name: str, *, log_file: str, record: str) -> Iterator[dict[str, object
     """
     facts: dict[str, object] = {}
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(

@@ -14,7 +14,8 @@ def damaged(path: Path) -> Path:
     """A record whose footer is whole and whose pages are not."""
     write_rows(path, ScoreRow, [ROW] * 1000)
     data = bytearray(path.read_bytes())
-    data[4 : len(data) // 3] = bytes(len(data) // 3 - 4)
+    pages = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    data[4:pages] = bytes(pages - 4)
     path.write_bytes(data)
     return path
 
@@ -32,7 +33,7 @@ def test_damaged_pages(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(MedstressError, match="cannot be opened.*Check that it is a file you may read"):
+    with pytest.raises(MedstressError, match=r"cannot be opened.*Check that it is a file you may read"):
         read_tables([tmp_path], ScoreRow)
 
 

@@ -9,10 +9,19 @@ import pandas as pd
 import pytest
 
 from medstress.config import TableName, TableSpec
+from medstress.errors import MedstressError
 from medstress.records import ScoreRow, write_rows
 from medstress.score.robustness import read_scores
-from medstress.tables import calibration, segmentation_levels, segmentation_main, segmentation_perturbations
+from medstress.tables import (
+    calibration,
+    segmentation_levels,
+    segmentation_main,
+    segmentation_perturbations,
+    segmentation_strategies,
+    trainable_parameters,
+)
 from medstress.tables.registry import TABLES
+from medstress.tables.write import read_training, write_table
 
 MakeSpec = Callable[..., TableSpec]
 MakeScore = Callable[..., ScoreRow]
@@ -160,7 +169,157 @@ def test_perturbations(tmp_path: Path, spec: TableSpec, rows: list[ScoreRow], ma
     shown = segmentation_perturbations.display(wider, table)
     assert shown["Perturbation"].tolist() == ["gaussian noise", "jpeg", "rotation†"]
     assert shown["Net: IoU drop"].tolist()[0] == "0.150 [0.150, 0.150] #2"
+    assert shown["Net: IoU drop"].tolist()[1] == "0.175 [0.175, 0.175] #1"
     assert shown["Box_fill: IoU drop"].tolist()[1] == "\N{EN DASH}"
+
+
+def test_ranks_do_not_tell_overlapping_types_apart(tmp_path: Path, spec: TableSpec, make_score: MakeScore) -> None:
+    rows = []
+    kinds = {"gaussian_noise": (0.1, 0.02), "jpeg": (0.12, 0.02), "speckle": (0.5, 0.02)}
+    for place, name in enumerate(PATIENTS):
+        rows.append(make_score(name, "clean", 0, 0.8))
+        for kind, (drop, spread) in kinds.items():
+            rows.append(make_score(name, kind, 1, 0.8 - drop + spread * (place - 2)))
+    wider = spec.model_copy(update={"perturbations": list(kinds), "levels": [1]})
+    ranks = segmentation_perturbations.build(wider, frame_of(tmp_path, rows)).set_index("perturbation")["rank"]
+    assert ranks.to_dict() == {"speckle": 1, "jpeg": 2, "gaussian_noise": 2}
+    # Without intervals nothing is ranked.
+    four = segmentation_perturbations.build(wider, frame_of(tmp_path, [row for row in rows if row.group_id != "p-a"]))
+    assert four["rank"].isna().all()
+    shown = segmentation_perturbations.display(wider, four)["Net: IoU drop"]
+    assert shown.tolist()[1] == "0.110 (few groups)"
+
+
+def test_runs_with_one_title_keep_their_columns(
+    tmp_path: Path, make_spec: MakeSpec, rows: list[ScoreRow], make_score: MakeScore
+) -> None:
+    spec = make_spec(datasets={"many": "Many patients"}, metrics=["iou"], runs={"box": "Net", "net": "Net"})
+    frame = frame_of(tmp_path, rows)
+    shown = segmentation_perturbations.display(spec, segmentation_perturbations.build(spec, frame))
+    assert shown["Net (net): IoU drop"].str[:5].tolist() == ["0.150", "0.300"]
+    assert shown["Net (box): IoU drop"].str[:5].tolist() == ["0.000", "0.000"]
+    for module in (segmentation_main, segmentation_levels):
+        assert set(module.display(spec, module.build(spec, frame))["Run"]) == {"Net (box)", "Net (net)"}
+    assert "Many patients, Net (net): no iou for jpeg, levels 1, 2." in segmentation_main.notes(
+        spec.model_copy(update={"perturbations": ["jpeg"]}), frame
+    )
+
+
+SEED_CLEAN = {0: 0.9, 1: 0.8}
+LORA = {"runs": {"box": "Box_fill", "net": "Net", "net+lora": "Net + LoRA"}, "scored_on": {"net+lora": ["many"]}}
+
+
+@pytest.fixture
+def adapted(rows: list[ScoreRow], make_score: MakeScore) -> list[ScoreRow]:
+    """Also a strategy with two seeds, .9 and .8 on clean images; they lose .1 and .3 under everything."""
+    for seed, clean in SEED_CLEAN.items():
+        for name in PATIENTS:
+            run = f"net+lora@many~seed{seed}"
+            rows.append(make_score(name, "clean", 0, clean, run=run, seed=seed))
+            for kind in ("gaussian_noise", "rotation"):
+                for level in (1, 2):
+                    rows.append(make_score(name, kind, level, clean - 0.1 - 0.2 * seed, run=run, seed=seed))
+    return rows
+
+
+def test_strategies(tmp_path: Path, make_spec: MakeSpec, adapted: list[ScoreRow]) -> None:
+    spec = make_spec(metrics=["iou"], **LORA)
+    table = segmentation_strategies.build(spec, frame_of(tmp_path, adapted))
+    # On the other data set no strategy is scored, so it has no rows.
+    assert list(zip(table["dataset"], table["run"], strict=True)) == [("many", run) for run in spec.runs]
+    lora = cell(table, run="net+lora")
+    assert (lora["n_seeds"], lora["n_objects"], lora["n_groups"], lora["n_pairs"]) == (2, 5, 5, 40)
+    spread = 0.1 / 2**0.5
+    assert (lora["clean"], lora["clean_sd"]) == (pytest.approx(0.85), pytest.approx(spread))
+    assert (lora["clean_min"], lora["clean_max"]) == (pytest.approx(0.8), pytest.approx(0.9))
+    assert (lora["perturbed"], lora["perturbed_min"]) == (pytest.approx(0.65), pytest.approx(0.5))
+    assert (lora["drop"], lora["drop_sd"]) == (pytest.approx(0.2), pytest.approx(2 * spread))
+    assert (lora["drop_min"], lora["drop_max"]) == (pytest.approx(0.1), pytest.approx(0.3))
+    net = cell(table, run="net")
+    assert (net["n_seeds"], net["clean"]) == (1, pytest.approx(0.8))
+    assert pd.isna(net["clean_sd"])
+    assert table["beats_baselines"].tolist() == ["baseline", "yes", "yes"]
+    shown = segmentation_strategies.display(spec, table)
+    assert shown["Clean IoU"].tolist() == ["0.700", "0.800", "0.850 ± 0.071"]
+    assert shown["IoU drop"].tolist()[2] == "0.200 ± 0.141"
+    assert shown["Objects"].tolist()[2] == "5 (5 patients)"
+
+
+def test_a_seed_weighs_the_same_however_much_it_answered(
+    tmp_path: Path, make_spec: MakeSpec, adapted: list[ScoreRow], make_score: MakeScore
+) -> None:
+    run = "net+lora@many~seed1"
+    for name in PATIENTS[1:]:
+        adapted = changed(adapted, make_score(name, "clean", 0, None, "error", run=run, seed=1))
+    adapted = changed(adapted, make_score("a", "rotation", 1, None, "object_lost", run=run, seed=1))
+    lora = cell(
+        segmentation_strategies.build(make_spec(metrics=["iou"], **LORA), frame_of(tmp_path, adapted)), run="net+lora"
+    )
+    assert (lora["clean"], lora["drop"]) == (pytest.approx(0.85), pytest.approx(0.2))
+    assert (lora["n_pairs"], lora["n_failed"], lora["n_object_lost"]) == (20 + 3, 4, 1)
+
+
+def test_strategies_that_do_not_beat_the_baselines(
+    tmp_path: Path, make_spec: MakeSpec, adapted: list[ScoreRow], make_score: MakeScore
+) -> None:
+    for name in PATIENTS:
+        adapted = changed(adapted, make_score(name, "clean", 0, 0.85, run="box"))
+    spec = make_spec(metrics=["iou"], **LORA)
+    table = segmentation_strategies.build(spec, frame_of(tmp_path, adapted))
+    # A tie is no win.
+    assert table["beats_baselines"].tolist() == ["baseline", "no", "no"]
+    assert segmentation_strategies.display(spec, table)["Beats baselines"].tolist() == ["baseline", "**NO**", "**NO**"]
+    alone = make_spec(metrics=["iou"], baselines=[], **LORA)
+    table = segmentation_strategies.build(alone, frame_of(tmp_path, adapted))
+    assert table["beats_baselines"].isna().all()
+    assert "The study has no baseline, so no run is compared with one." in segmentation_strategies.notes(
+        alone, frame_of(tmp_path, adapted)
+    )
+
+
+def test_distances_of_strategies(tmp_path: Path, make_spec: MakeSpec, make_score: MakeScore) -> None:
+    rows = []
+    for run, clean in [("box", 3.0), ("net", 4.0), ("net+lora@many~seed0", 2.0)]:
+        rows += [make_score("a", "clean", 0, clean, run=run, metric="hd95")]
+        rows += [make_score("a", "jpeg", 1, clean + 1, run=run, metric="hd95")]
+    spec = make_spec(metrics=["hd95"], perturbations=["jpeg"], levels=[1], **LORA)
+    table = segmentation_strategies.build(spec, frame_of(tmp_path, rows))
+    assert table["drop"].tolist() == [1, 1, 1]
+    assert table["beats_baselines"].tolist() == ["baseline", "no", "yes"]
+    assert segmentation_strategies.display(spec, table)["HD95 rise"].tolist() == ["1.0"] * 3
+
+
+def test_a_study_without_strategies_is_told(tmp_path: Path, spec: TableSpec, rows: list[ScoreRow]) -> None:
+    with pytest.raises(MedstressError, match="the study has no run with a strategy"):
+        segmentation_strategies.build(spec, frame_of(tmp_path, rows))
+
+
+def test_trainable_parameters(toy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    frame = read_training(toy.sources["training"][::-1])
+    table = trainable_parameters.build(toy.spec, frame)
+    assert table["run"].tolist() == ["net+lora"] * 2
+    assert table["seed"].tolist() == [0, 1]
+    assert table["share"].tolist() == [1_500 / 120_000] * 2
+    # The kept step is the second look.
+    assert table["val_iou_before"].round(12).tolist() == [0.5, 0.6]
+    assert table["val_iou_kept"].round(12).tolist() == [0.6, 0.7]
+    shown = trainable_parameters.display(toy.spec, table).iloc[1]
+    assert shown[["Run", "Trained on", "Seed", "Trained", "All", "Share", "Kept step"]].tolist() == [
+        "Net + LoRA",
+        "Many patients",
+        "1",
+        "1,500",
+        "120,000",
+        "1.2%",
+        "10",
+    ]
+    assert trainable_parameters.notes(toy.spec, frame) == []
+    wider = toy.spec.model_copy(update={"scored_on": {"net+lora": ["many", "few"]}})
+    assert trainable_parameters.notes(wider, frame) == ["Net + LoRA on Few slabs: no training record."]
+    # The note is in the file that people read.
+    outputs = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex", "parquet")}
+    write_table(wider, "trainable_parameters", toy.sources, outputs)
+    assert "* Net + LoRA on Few slabs: no training record." in outputs["md"].read_text()
 
 
 def test_levels(tmp_path: Path, spec: TableSpec, rows: list[ScoreRow]) -> None:

@@ -58,8 +58,8 @@ def test_numbers_stay_numbers(toy, tmp_path: Path) -> None:  # type: ignore[no-u
     assert (many["iou_clean_low"] < many["iou_clean"]).all()
     assert (many["iou_clean"] < many["iou_clean_high"]).all()
     # 6 objects in 4 cells: one image unreachable at a level, one object lost, one answer of the net failed.
-    assert many["n_pairs"].to_dict() == {"box": 22, "net": 21}
-    assert many["n_failed"].to_dict() == {"box": 0, "net": 1}
+    assert many["n_pairs"].to_dict() == {"box": 22, "net": 21, "net+lora": 2 * 22}
+    assert many["n_failed"].to_dict() == {"box": 0, "net": 1, "net+lora": 0}
     text = outputs["md"].read_text()
     assert "(few groups)" in text
     assert "2 (2 slabs)" in text
@@ -68,12 +68,24 @@ def test_numbers_stay_numbers(toy, tmp_path: Path) -> None:  # type: ignore[no-u
 
 def test_no_record_and_no_row(toy, tmp_path: Path, make_spec: Callable[..., TableSpec]) -> None:  # type: ignore[no-untyped-def]
     outputs = outputs_in(tmp_path, "calibration")
-    with pytest.raises(MedstressError, match="there are no perturbed to make it from"):
+    with pytest.raises(MedstressError, match="there are no perturbed records to make it from"):
         write_table(toy.spec, "calibration", {"perturbed": []}, outputs)
     elsewhere = make_spec(datasets={"other": "Other"}, split_units={"other": "patient"})
     with pytest.raises(MedstressError, match="none of the study's rows is in"):
         write_table(elsewhere, "calibration", toy.sources, outputs)
     assert not list(tmp_path.iterdir())
+
+
+def test_damaged_training_records_are_named(toy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "checkpoints" / "net+lora@many~seed0" / "training.json"
+    outputs = outputs_in(tmp_path / "tables", "trainable_parameters")
+    with pytest.raises(MedstressError, match="no such record"):
+        write_table(toy.spec, "trainable_parameters", {"training": [path]}, outputs)
+    path.parent.mkdir(parents=True)
+    for text in ('{"seed": 0', '{"seed": 0, "val_iou": []}', "[]"):
+        path.write_text(text)
+        with pytest.raises(MedstressError, match=r"training\.json: truncated or not a training record.*Delete it"):
+            write_table(toy.spec, "trainable_parameters", {"training": [path]}, outputs)
 
 
 def test_how_numbers_are_shown() -> None:
