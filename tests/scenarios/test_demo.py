@@ -24,6 +24,7 @@ RUN = {
     "medstress validate config/config.yaml",
     "snakemake --profile local",
     "snakemake --profile local results/demo/tables/segmentation_main.csv",
+    "snakemake results/ci/tables/segmentation_main.csv --profile local --configfile config/ci.yaml",
     "medstress schema",
 }
 

@@ -91,7 +91,7 @@ class Workflow:
 
     def digests(self) -> dict[str, str]:
         """The hash of every record, table and figure."""
-        kinds = ("*.parquet", "*.csv", "*.md", "*.tex", "*.svg", "*.png")
+        kinds = ("*.parquet", "*.safetensors", "training.json", "*.csv", "*.md", "*.tex", "*.svg", "*.png")
         paths = sorted(path for kind in kinds for path in self.results.rglob(kind) if "journal" not in path.parts)
         return {str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 

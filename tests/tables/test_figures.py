@@ -103,7 +103,7 @@ def test_seven_runs_stay_readable(tmp_path: Path, make_spec, make_score) -> None
     )
     with style():
         figure = import_module(FIGURES["severity_curves"].module).draw(spec, {"scores": [tmp_path / "scores.parquet"]})
-        figure.canvas.draw()
+        figure.draw_without_rendering()
     many = figure.axes[0]
     # Bands of dashed lines would cover the rest, and no two runs share a colour.
     assert (len(many.lines), len(many.collections)) == (14, 7)

@@ -9,6 +9,9 @@ from medstress.config import TableSpec
 from medstress.score.metrics import METRICS
 from medstress.tables.layout import NOTHING
 
+# Means of equal scores may differ in their last digits.
+_TIE = 1e-9
+
 
 def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], column: str, metric: str) -> None:
     """Give every row `beats_baselines`: whether its `column` beats the best baseline of its data set.
@@ -26,7 +29,7 @@ def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], colu
         elif row[column] is None or row["dataset"] not in best:
             row["beats_baselines"] = None
         else:
-            row["beats_baselines"] = "yes" if sign * row[column] > best[row["dataset"]] else "no"
+            row["beats_baselines"] = "yes" if sign * row[column] > best[row["dataset"]] + _TIE else "no"
 
 
 def verdict_text(verdict: Any) -> str:
