@@ -134,9 +134,9 @@ def test_an_oracle_is_perfect_under_a_warp(study: Study) -> None:
     assert cell(study.score(stayed), "s-i1", "a", "rotation", 1).value["iou"] < 0.9
 
 
-@pytest.mark.parametrize("share", [0.05, 0.25])
-def test_an_error_of_one_size_counts_the_same_where_the_scene_shrinks(tmp_path: Path, share: float) -> None:
-    shape, wrong = (240, 260), 8
+@pytest.mark.parametrize(("share", "wrong"), [(0.05, 8), (0.25, 8), (0.25, 3)])
+def test_an_error_of_one_size_counts_the_same_where_the_scene_shrinks(tmp_path: Path, share: float, wrong: int) -> None:
+    shape = (240, 260)
     study = Study(tmp_path)
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     truth = np.asarray(np.hypot(columns - 130, rows - 120) <= 80)
@@ -154,10 +154,11 @@ def test_an_error_of_one_size_counts_the_same_where_the_scene_shrinks(tmp_path: 
     ]
     frame = study.score(answers, ("scaling",))
     clean, scaled = (cell(frame, "s-i1", "a", *key).value for key in (("clean", 0), ("scaling", 1)))
-    assert clean["hd95"] == pytest.approx(wrong, abs=0.5)
+    assert clean["hd95"] == pytest.approx(wrong, abs=0.7)
     # Half a pixel of rounding on either outline, in clean pixels.
     assert scaled["hd95"] == pytest.approx(clean["hd95"], abs=0.75)
-    assert (clean["nsd"], scaled["nsd"]) == (0, 0)
+    # Three pixels are more than the tolerance of two, also where they have become 2.25.
+    assert (clean["nsd"], scaled["nsd"]) == (0, pytest.approx(0, abs=0.1))
 
 
 def test_a_rotation_has_the_tolerance_of_the_clean_image(study: Study) -> None:

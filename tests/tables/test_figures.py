@@ -84,9 +84,15 @@ def test_severity_curves_of_distances_rise(tmp_path: Path, make_spec, make_score
 
 
 def test_seven_runs_stay_readable(tmp_path: Path, make_spec, make_score) -> None:  # type: ignore[no-untyped-def]
-    titles = ["Box fill", "GrabCut", "Tiny SAM", "Tiny SAM", *(f"Tiny SAM + {name}" for name in ("Full", "LoRA"))]
+    titles = [
+        "Box fill",
+        "GrabCut",
+        "Foundation model",
+        "Foundation model",
+        *(f"Foundation model + {name}" for name in ("Full", "LoRA")),
+    ]
     runs = dict(zip(["box", "grabcut", "sam", "sam2", "sam+full", "sam+lora"], titles, strict=True))
-    runs["sam+decoder_only"] = "Tiny SAM + Decoder only"
+    runs["sam+decoder_only"] = "Foundation model + Decoder only"
     rows = []
     for place, run in enumerate(runs):
         for kind in ("jpeg", "rotation"):
@@ -110,7 +116,7 @@ def test_seven_runs_stay_readable(tmp_path: Path, make_spec, make_score) -> None
     assert len({line.get_color() for line in many.lines}) == 7
     (legend,) = figure.legends
     shown = [text.get_text() for text in legend.get_texts()]
-    assert {"Tiny SAM (sam)", "Tiny SAM (sam2)", "1 geometric type"} < set(shown)
+    assert {"Foundation model (sam)", "Foundation model (sam2)", "1 geometric type"} < set(shown)
     box, page = legend.get_window_extent(), figure.bbox
     assert page.x0 <= box.x0 < box.x1 <= page.x1
     assert page.y0 <= box.y0 < box.y1 <= many.get_window_extent().y0

@@ -74,6 +74,8 @@ def test_names_are_those_of_the_configuration() -> None:
         module = import_module(entry.module)
         assert module.TITLE
         assert module.CAPTION
+        # Readers are told that a moved object is scored on what is left of it.
+        assert ("only pixels that still show the scene" in module.CAPTION) == (entry.reads == ("scores",))
 
 
 def test_main(tmp_path: Path, spec: TableSpec, rows: list[ScoreRow]) -> None:

@@ -14,8 +14,17 @@ from medstress.perturb.registry import PERTURBATIONS
 from medstress.stage import check_writable
 from medstress.tables.registry import TABLES
 
-
-FOLDERS = ["datasets", "perturbed", "checkpoints", "predictions", "scores", "tables", "figures", "logs", "journal"]
+FOLDERS = [
+    "datasets",
+    "perturbed",
+    "checkpoints",
+    "predictions",
+    "scores",
+    "tables",
+    "figures",
+    "logs",
+    "journal",
+]
 
 
 def load():
@@ -68,7 +77,11 @@ def model_files(wildcards):
 
 def trained_tensors(wildcards):
     adapted = PROJECT.runs[wildcards.run].strategy
-    return [f"<results>/checkpoints/{wildcards.run}/trained.safetensors"] if adapted else []
+    return (
+        [f"<results>/checkpoints/{wildcards.run}/trained.safetensors"]
+        if adapted
+        else []
+    )
 
 
 def score_spec(wildcards):
@@ -82,12 +95,18 @@ def perturb_code(wildcards):
 
 def predict_code(wildcards):
     adapter = SEGMENTERS[PROJECT.model_of(wildcards.run).adapter]
-    adapting = ["medstress.adapt.trainable"] if PROJECT.runs[wildcards.run].strategy else []
+    adapting = (
+        ["medstress.adapt.trainable"] if PROJECT.runs[wildcards.run].strategy else []
+    )
     return fingerprint("medstress.models.predict", adapter, *adapting)
 
 
 def run_gpus(wildcards):
     return PROJECT.model_of(wildcards.run).gpu
+
+
+def run_threads(wildcards):
+    return getattr(PROJECT.model_of(wildcards.run), "threads", 1)
 
 
 def table_code(wildcards):
@@ -121,7 +140,13 @@ RECORDS = {
         dataset=STUDY.datasets,
         perturbation=STUDY.perturbations.types,
     ),
-    "predictions": [f"<results>/predictions/{run}/{dataset}.parquet" for run, dataset in SCORED],
+    "predictions": [
+        f"<results>/predictions/{run}/{dataset}.parquet" for run, dataset in SCORED
+    ],
     "scores": [f"<results>/scores/{run}/{dataset}.parquet" for run, dataset in SCORED],
-    "training": [f"<results>/checkpoints/{run.name}/training.json" for run in PROJECT.runs.values() if run.strategy],
+    "training": [
+        f"<results>/checkpoints/{run.name}/training.json"
+        for run in PROJECT.runs.values()
+        if run.strategy
+    ],
 }

@@ -11,6 +11,7 @@ rule finetune:
         "<results>/logs/finetune/{run}.log",
     conda:
         "../../envs/environment.yaml"
+    threads: run_threads
     resources:
         gpu=run_gpus,
         mem_mb=growing(8000),

@@ -15,6 +15,7 @@ rule predict:
         "<results>/logs/predict/{run}/{dataset}.log",
     conda:
         "../../envs/environment.yaml"
+    threads: run_threads
     resources:
         gpu=run_gpus,
         mem_mb=growing(8000),

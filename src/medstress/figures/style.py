@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 from medstress.records import atomic_path
@@ -63,8 +64,11 @@ def markers_of(runs: Sequence[str]) -> dict[str, str]:
 def legend_columns(labels: Sequence[str], width: float) -> int:
     """How many columns of a legend fit into `width` inches, at most five."""
     # A column is a handle and its gaps, and letters of about 0.065 inches at the legend's size.
-    column = 0.55 + 0.065 * max(map(len, labels))
-    return max(1, min(len(labels), 5, int(width / column)))
+    widths = [0.55 + 0.065 * len(label) for label in labels]
+    for count in range(min(len(labels), 5), 1, -1):
+        if sum(column.max() for column in np.array_split(widths, count)) <= width:
+            return count
+    return 1
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:

@@ -150,7 +150,7 @@ def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit) -> list[Predictio
 def _check_answers(
     run: str, images: Sequence[Image], boxes: Sequence[Sequence[Box]], answers: Sequence[Sequence[Mask]]
 ) -> None:
-    """Raise MedstressError where a model did not keep to the protocol: its answers would be scored as something else."""
+    """Raise MedstressError where a model broke its protocol: its answers would be scored as something else."""
     said = f"the model of the run {run} broke its protocol:"
     if len(answers) != len(images):
         raise MedstressError(f"{said} {len(answers)} lists of masks for {len(images)} images. Correct its adapter.")
