@@ -298,7 +298,9 @@ class Scoring(Strict):
     """How answers are scored."""
 
     metrics: list[MetricName] = Field(default=["iou", "dice", "hd95", "nsd"], min_length=1)
-    nsd_tolerance: float = Field(2.0, gt=0, description="Tolerance of the normalised surface Dice, in pixels.")
+    nsd_tolerance: float = Field(
+        2.0, gt=0, description="Tolerance of the normalised surface Dice, in pixels of the clean image."
+    )
 
 
 class Statistics(Strict):

@@ -26,6 +26,8 @@ from medstress.config import (
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
 from medstress.runs import Run, expand, family_of
 
+_TABLES_OF_STRATEGIES = ("segmentation_strategies", "trainable_parameters")
+
 
 @dataclass(frozen=True)
 class Project:
@@ -236,6 +238,12 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
             if expected:
                 line = line_of(source, ("runs", index))
                 problems.append(Problem(str(source), f"runs.{index}", repr(run), expected, line=line))
+    adapting = [table for table in _texts(wanted.get("tables")) if table in _TABLES_OF_STRATEGIES]
+    if adapting and not any(match and match["strategy"] for _, _, match in parsed):
+        expected = f"a study in which a run has a strategy: {' and '.join(adapting)} compare strategies"
+        problems.append(
+            Problem(str(source), "tables", "no run with a strategy", expected, line=line_of(source, ("tables",)))
+        )
     if problems or study is None:
         raise ConfigError(problems)
     return Project(study, cards["datasets"], cards["models"], cards["strategies"])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from medstress.errors import MedstressError
 from medstress.rows import (
+    CLEAN,
     IMAGES,
     PERTURBED,
     PREDICTIONS,
@@ -33,6 +34,7 @@ from medstress.rows import (
 )
 
 __all__ = [
+    "CLEAN",
     "IMAGES",
     "PERTURBED",
     "PREDICTIONS",

@@ -10,6 +10,10 @@ _PIXELS = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _BOX = pa.list_(pa.float32())
 
 
+CLEAN = "clean"
+"""What predictions and scores call the unperturbed image, at level 0."""
+
+
 @dataclass(frozen=True)
 class ImageRow:
     """One image of a data set. `png` is the 8-bit image; `raw_png` the 16-bit one, value = raw * slope + intercept."""

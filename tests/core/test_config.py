@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from medstress.config import ModelCard
 from medstress.configfile import load_project
+from medstress.models.registry import SEGMENTERS
 from medstress.problems import ConfigError
 from medstress.reference import MARK, json_schema, key_reference
 
@@ -45,7 +48,7 @@ def test_every_study_that_ships_is_valid(study, monkeypatch):
 
 def test_every_card_that_ships_is_valid(project):
     names = {kind: sorted(path.stem for path in (project / kind).glob("*.yaml")) for kind in ("datasets", "models")}
-    spoil(project / "config.yaml", datasets=names["datasets"], runs=names["models"])
+    spoil(project / "config.yaml", datasets=names["datasets"], runs=names["models"], tables=["calibration"])
     assert len(load_project(project / "config.yaml").models) == len(names["models"])
 
 
@@ -72,6 +75,7 @@ def test_all_problems_of_all_files_at_once(project):
         perturbations={"types": ["gausian_blur", "jpeg"], "level": [1]},
         runs=["grabcutt"],
         limit={"images": 0},
+        tables=["calibration"],
         datasets=["nuclei", "nucleii"],
     )
     spoil(project / "datasets" / "nuclei.yaml", modality="microscopie")
@@ -126,6 +130,68 @@ def test_model_cards_have_the_keys_of_their_adapter(project):
     assert "margin" in problem.expected
     spoil(project / "models" / "box_fill.yaml", adapter="boxfill")
     assert problems()["adapter"].hint == "box_fill"
+
+
+def test_tables_of_strategies_need_a_strategy(project):
+    spoil(project / "config.yaml", runs=["box_fill"])
+    assert "segmentation_strategies and trainable_parameters" in problems()["tables"].expected
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("box_fill@nuclei", "box_fill alone"),
+        ("tiny_sam~seed0", "tiny_sam alone"),
+        ("tiny_sam+lora~seed7", "one of the strategy's seeds: 0, 1"),
+        ("tiny_sam+lora@kidney", "one of the study's data sets"),
+    ],
+)
+def test_parts_of_a_run_go_together(project, run, expected):
+    spoil(project / "config.yaml", runs=["tiny_sam+full", run])
+    assert expected in problems()["runs.1"].expected
+
+
+def test_a_strategy_stands_for_its_training_sets_and_seeds(project):
+    spoil(project / "config.yaml", runs=["tiny_sam+lora", "tiny_sam+full@lung_ct_tumour~seed1"])
+    loaded = load_project(project / "config.yaml")
+    assert list(loaded.runs) == [
+        "tiny_sam+lora@brain_mri_tumour~seed0",
+        "tiny_sam+lora@brain_mri_tumour~seed1",
+        "tiny_sam+lora@lung_ct_tumour~seed0",
+        "tiny_sam+lora@lung_ct_tumour~seed1",
+        "tiny_sam+full@lung_ct_tumour~seed1",
+    ]
+    assert loaded.scored_on("tiny_sam+full@lung_ct_tumour~seed1") == ["lung_ct_tumour"]
+    assert loaded.table_spec().scored_on["tiny_sam+full"] == ["lung_ct_tumour"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"scoring": {"metrics": ["iou", "iou"]}}, ""),
+        ({"scoring": {"nsd_tolerance": float("inf")}}, "scoring.nsd_tolerance"),
+        ({"datasets": "nuclei"}, "datasets"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused_now(project, changes, key):
+    spoil(project / "config.yaml", runs=["box_fill"], tables=["calibration"], **changes)
+    assert set(problems()) == {key}
+
+
+def test_a_key_given_twice_is_an_error_for_snakemake_too(project):
+    path = project / "config.yaml"
+    data = yaml.safe_load(path.read_text())
+    path.write_text(path.read_text() + "\nstudy: other\n")
+    with pytest.raises(ConfigError, match="given twice"):
+        load_project(path, data)
+
+
+def test_cards_schema_and_registry_know_the_same_adapters():
+    cards = {
+        name for card in get_args(get_args(ModelCard)[0]) for name in get_args(card.model_fields["adapter"].annotation)
+    }
+    assert cards == set(SEGMENTERS)
+    assert all(f"adapter {name}" in key_reference() for name in cards)
 
 
 def test_a_strategy_cannot_adapt_a_model_that_does_not_train(project):

@@ -14,6 +14,7 @@ from medstress.models.segmentation.protocol import Segmenter
 from medstress.perturb.warp import remaining_share, warp_box, warp_mask
 from medstress.pixels import Box, Image, Mask, decode_mask, decode_png, encode_mask
 from medstress.records import (
+    CLEAN,
     ImageRow,
     ObjectRow,
     PerturbedRow,
@@ -25,7 +26,6 @@ from medstress.records import (
     record_writer,
 )
 
-CLEAN = "clean"
 # An object of which less than this share is left in the frame cannot be asked for.
 _SMALLEST_SHARE = 0.5
 # Keys of a model's card that do not touch its answers.

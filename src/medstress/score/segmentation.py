@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from medstress.config import ScoreSpec
 from medstress.errors import MedstressError
-from medstress.models.predict import CLEAN
 from medstress.perturb.warp import matrix_of, warp_mask
 from medstress.pixels import Mask, decode_mask
 from medstress.records import (
+    CLEAN,
     ImageRow,
     PerturbedRow,
     PredictionRow,
