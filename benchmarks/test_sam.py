@@ -9,12 +9,13 @@ import yaml
 from transformers import SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from medstress.config import DatasetCard, Limit, PrepareSpec, Sam
+from medstress.config import DatasetCard, Limit, Sam
 from medstress.datasets.prepare import prepare_dataset
 from medstress.models.segmentation.sam import load
 from medstress.models.segmentation.sam_preprocess import box_masks
 from medstress.pixels import decode_png
 from medstress.records import ImageRow, SampleRow, read_rows
+from medstress.specs import PrepareSpec
 from tests.conftest import ROOT
 
 CARD = Sam.model_validate(yaml.safe_load((ROOT / "config/models/tiny_sam.yaml").read_text(encoding="utf-8")))

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import yaml
 from phantoms import MIN_PIXELS, Field, Mask, connected, phantom, texture
 
-from medstress.config import DatasetCard, Limit, PrepareSpec
+from medstress.config import DatasetCard, Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.pixels import Box, Image, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, SampleRow, read_rows
+from medstress.specs import PrepareSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_SETS = ("brain_anatomy", "nuclei")

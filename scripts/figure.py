@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("figure", log_file=snakemake.log[0], record=snakemake.output[0]):
-    from medstress.config import TableSpec
     from medstress.figures.write import write_figure
+    from medstress.specs import TableSpec
 
     write_figure(
         TableSpec.model_validate_json(snakemake.params.spec),

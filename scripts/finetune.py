@@ -14,7 +14,7 @@ with stage("finetune", log_file=snakemake.log[0], record=snakemake.output.tensor
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 
     from medstress.adapt.finetune import finetune
-    from medstress.config import FinetuneSpec
+    from medstress.specs import FinetuneSpec
 
     steps = finetune(
         FinetuneSpec.model_validate_json(snakemake.params.spec),

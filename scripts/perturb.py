@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 # Worker processes import this file again; only the first one is the job.
 if __name__ == "__main__":
     with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
-        from medstress.config import PerturbSpec
         from medstress.perturb.build import perturb_dataset
         from medstress.perturb.registry import PERTURBATIONS
+        from medstress.specs import PerturbSpec
 
         spec = PerturbSpec.model_validate_json(snakemake.params.spec)
         counts = perturb_dataset(

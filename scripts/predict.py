@@ -13,10 +13,10 @@ with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as 
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 
-    from medstress.config import PredictSpec
     from medstress.journal import Journal, files_key
     from medstress.models.predict import predict_dataset
     from medstress.models.registry import load_segmenter, weight_files
+    from medstress.specs import PredictSpec
 
     spec = PredictSpec.model_validate_json(snakemake.params.spec)
     journal = Journal(Path(snakemake.params.journal) / spec.run / spec.dataset)

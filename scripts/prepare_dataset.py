@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     snakemake: Any
 
 with stage("prepare_dataset", log_file=snakemake.log[0], record=snakemake.output.images):
-    from medstress.config import PrepareSpec
     from medstress.datasets.prepare import prepare_dataset
+    from medstress.specs import PrepareSpec
 
     spec = PrepareSpec.model_validate_json(snakemake.params.spec)
     prepare_dataset(spec, Path(), Path(snakemake.output.images), Path(snakemake.output.samples))

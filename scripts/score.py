@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
-    from medstress.config import ScoreSpec
     from medstress.score.segmentation import score_predictions
+    from medstress.specs import ScoreSpec
 
     score_predictions(
         ScoreSpec.model_validate_json(snakemake.params.spec),

@@ -11,20 +11,22 @@ from pydantic import TypeAdapter, ValidationError
 from medstress.config import (
     RUN_PATTERN,
     DatasetCard,
-    FinetuneSpec,
     ModelCard,
     PerturbationName,
-    PerturbSpec,
-    PredictSpec,
-    PrepareSpec,
     Sam,
-    ScoreSpec,
     Strategy,
     Study,
-    TableSpec,
 )
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
 from medstress.runs import Run, expand, family_of
+from medstress.specs import (
+    FinetuneSpec,
+    PerturbSpec,
+    PredictSpec,
+    PrepareSpec,
+    ScoreSpec,
+    TableSpec,
+)
 
 _TABLES_OF_STRATEGIES = ("segmentation_strategies", "trainable_parameters")
 

@@ -12,10 +12,11 @@ from medstress.adapt import finetune as module
 from medstress.adapt.examples import read_examples, share_of, varied
 from medstress.adapt.finetune import finetune, load_adapted
 from medstress.adapt.trainer import learning_rate, train
-from medstress.config import FinetuneSpec, Full, Lora
+from medstress.config import Full, Lora
 from medstress.errors import MedstressError
 from medstress.models.segmentation.sam import load
 from medstress.seeds import generator
+from medstress.specs import FinetuneSpec
 from tests.adapt.conftest import SHADES
 
 COMMON = {"title": "T", "train_on": ["splits"], "learning_rate": 0.003, "batch": 2, "check_every": 4}

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from medstress.config import DatasetCard, Limit, PrepareSpec
+from medstress.config import DatasetCard, Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.datasets.summary import Summary
 from medstress.records import ImageRow, SampleRow, read_rows
+from medstress.specs import PrepareSpec
 
 
 def picture(seed: int = 0, shape: tuple[int, ...] = (40, 50)) -> npt.NDArray[np.uint8]:

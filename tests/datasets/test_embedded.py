@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from medstress.config import DatasetCard, Limit, PrepareSpec, Window
+from medstress.config import DatasetCard, Limit, Window
 from medstress.datasets.picture import Picture, to_display
 from medstress.datasets.prepare import prepare_dataset
 from medstress.pixels import decode_mask, decode_png
 from medstress.records import ImageRow, SampleRow, read_rows
+from medstress.specs import PrepareSpec
 
 ROOT = Path(__file__).parent.parent.parent
 EMBEDDED = ROOT / "resources" / "embedded"

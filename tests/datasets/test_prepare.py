@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from pycocotools import mask as coco
 
-from medstress.config import Limit, PrepareSpec
+from medstress.config import Limit
 from medstress.errors import MedstressError
 from medstress.pixels import decode_mask, decode_png
+from medstress.specs import PrepareSpec
 from tests.datasets.conftest import Project, disc, picture, save
 
 SPLIT = {"unit": "patient", "by": "column"}
@@ -191,7 +192,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import medstress.datasets.prepare as prepare
-from medstress.config import PrepareSpec
+from medstress.specs import PrepareSpec
 
 prepare._raise_if_bad = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 prepare.prepare_dataset(PrepareSpec.model_validate_json(sys.argv[1]), *map(Path, sys.argv[2:]))

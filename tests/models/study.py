@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.config import BoxFill, PerturbSpec, PredictSpec
+from medstress.config import BoxFill
 from medstress.perturb import PERTURBATIONS
 from medstress.perturb.build import perturb_dataset
 from medstress.pixels import Mask, box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, write_rows
 from medstress.seeds import generator
+from medstress.specs import PerturbSpec, PredictSpec
 
 SIDE = 64
 LEVELS = [1, 2, 3, 4, 5]

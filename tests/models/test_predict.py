@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medstress.config import ScoreSpec, Scoring
+from medstress.config import Scoring
 from medstress.errors import MedstressError
 from medstress.journal import Journal
 from medstress.models.predict import predict_dataset, prompt_box
@@ -13,6 +13,7 @@ from medstress.perturb.registry import PERTURBATIONS
 from medstress.pixels import box_of, encode_mask
 from medstress.records import ObjectRow, PredictionRow, ScoreRow, WarpRow, read_rows
 from medstress.score.segmentation import score_predictions
+from medstress.specs import ScoreSpec
 from tests.models.study import discs, perturb_spec, predict_spec, write_study
 
 TYPES = ["gaussian_noise", "rotation", "scaling", "translation"]

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medstress.config import ScoreSpec
 from medstress.errors import MedstressError
 from medstress.perturb.warp import affine, valid_pixels, warp_mask
 from medstress.pixels import Mask, encode_mask, encode_png
@@ -24,6 +23,7 @@ from medstress.records import (
     write_rows,
 )
 from medstress.score.segmentation import score_predictions
+from medstress.specs import ScoreSpec
 
 SHAPE = (40, 48)
 LEVELS = (1, 2)

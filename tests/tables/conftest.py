@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from medstress.config import ScoreSpec, Statistics, TableSpec
+from medstress.config import Statistics
 from medstress.perturb.warp import affine, valid_pixels, warp_mask
 from medstress.pixels import Mask, box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, PerturbedRow, PredictionRow, SampleRow, ScoreRow, write_rows
 from medstress.runs import family_of
 from medstress.score.segmentation import score_predictions
+from medstress.specs import ScoreSpec, TableSpec
 
 SHAPE = (64, 72)
 LEVELS = (1, 2)

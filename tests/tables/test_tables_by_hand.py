@@ -8,10 +8,11 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from medstress.config import TableName, TableSpec
+from medstress.config import TableName
 from medstress.errors import MedstressError
 from medstress.records import ScoreRow, write_rows
 from medstress.score.robustness import read_scores
+from medstress.specs import TableSpec
 from medstress.tables import (
     calibration,
     segmentation_levels,

@@ -13,11 +13,12 @@ from medstress.adapt.trainable import (
     trained_tensors,
 )
 from medstress.adapt.trainer import train
-from medstress.config import FinetuneSpec, Sam, Strategy
+from medstress.config import Sam, Strategy
 from medstress.journal import content_key, files_key
 from medstress.models.registry import weight_files
 from medstress.models.segmentation.sam import load
 from medstress.records import atomic_path
+from medstress.specs import FinetuneSpec
 
 
 def finetune(

@@ -12,7 +12,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 
-from medstress.config import TableSpec
 from medstress.errors import MedstressError
 from medstress.figures.style import PAGE_WIDTH, colours_of, legend_columns
 from medstress.perturb.warp import warp_mask
@@ -20,6 +19,7 @@ from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
 from medstress.runs import family_of, named_parts
 from medstress.score.titles import dataset_titles, run_titles
+from medstress.specs import TableSpec
 
 _ROWS = 6
 # Outlines of more runs hide each other and the picture.

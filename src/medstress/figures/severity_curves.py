@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from medstress.config import TableSpec
 from medstress.figures.style import GREY, PAGE_WIDTH, colours_of, legend_columns, markers_of
 from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, paired_drops, read_scores
 from medstress.score.titles import dataset_titles, plural, run_titles
+from medstress.specs import TableSpec
 
 _PANEL_HEIGHT = 1.75
 _LEGEND_ROW = 0.16

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.config import PredictSpec
 from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
 from medstress.models.segmentation.protocol import Segmenter
@@ -25,6 +24,7 @@ from medstress.records import (
     read_rows,
     record_writer,
 )
+from medstress.specs import PredictSpec
 
 # An object of which less than this share is left in the frame cannot be asked for.
 _SMALLEST_SHARE = 0.5

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 
-from medstress.config import PerturbSpec
 from medstress.errors import MedstressError
 from medstress.perturb.calibrate import BANDS, calibrate, displace
 from medstress.perturb.protocol import Perturbation, Scene
@@ -16,6 +15,7 @@ from medstress.perturb.warp import valid_pixels
 from medstress.pixels import decode_png, encode_mask, encode_png
 from medstress.records import ImageRow, PerturbedRow, read_groups, record_writer
 from medstress.seeds import generator, seed_of
+from medstress.specs import PerturbSpec
 
 
 def perturb_image(perturbation: Perturbation, spec: PerturbSpec, row: ImageRow) -> list[PerturbedRow]:

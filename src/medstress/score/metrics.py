@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from medstress.config import TableSpec
+from medstress.specs import TableSpec
 
 
 @dataclass(frozen=True)

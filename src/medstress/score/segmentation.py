@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from medstress.config import ScoreSpec
 from medstress.errors import MedstressError
 from medstress.perturb.warp import matrix_of, warp_mask
 from medstress.pixels import Mask, decode_mask
@@ -30,6 +29,7 @@ from medstress.records import (
     write_rows,
 )
 from medstress.score.masks import Truth, compare, truth_of
+from medstress.specs import ScoreSpec
 
 _ANSWERED = ("ok", "empty")
 _KEY = ["sample_id", "object_id", "perturbation", "level"]

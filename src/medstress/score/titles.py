@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medstress.config import TableSpec
+from medstress.specs import TableSpec
 
 
 def run_titles(spec: TableSpec) -> dict[str, str]:

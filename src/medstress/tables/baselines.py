@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from medstress.config import TableSpec
 from medstress.score.metrics import METRICS
+from medstress.specs import TableSpec
 from medstress.tables.layout import NOTHING
 
 # Means of equal scores may differ in their last digits.

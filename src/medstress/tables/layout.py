@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from medstress.config import TableSpec
 from medstress.score.bootstrap import Estimate
 from medstress.score.metrics import METRICS
+from medstress.specs import TableSpec
 
 NOTHING = "\N{EN DASH}"
 """Shown where there is no number."""

@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from medstress.config import TableSpec
 from medstress.score.metrics import METRICS
 from medstress.score.robustness import clean_scores
 from medstress.score.titles import dataset_titles, run_titles
+from medstress.specs import TableSpec
 
 
 def _levels_text(levels: list[int]) -> str:

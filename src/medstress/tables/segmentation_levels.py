@@ -4,11 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from medstress.config import TableSpec
 from medstress.score.bootstrap import Estimate, estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, left_out, paired_drops
 from medstress.score.titles import dataset_titles, run_titles
+from medstress.specs import TableSpec
 from medstress.tables.layout import (
     INTERVALS,
     VALID_PIXELS,

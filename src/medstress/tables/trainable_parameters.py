@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from medstress.config import TableSpec
 from medstress.runs import named_parts
 from medstress.score.titles import dataset_titles, run_titles
+from medstress.specs import TableSpec
 from medstress.tables.layout import number
 
 TITLE = "Trainable parameters of each strategy"

@@ -10,11 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medstress.config import TableName, TableSpec
+from medstress.config import TableName
 from medstress.errors import MedstressError
 from medstress.records import PerturbedRow, atomic_path, read_tables
 from medstress.runs import family_of
 from medstress.score.robustness import read_scores
+from medstress.specs import TableSpec
 from medstress.tables.markup import latex, markdown
 from medstress.tables.registry import TABLES
 

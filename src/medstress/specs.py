@@ -1,0 +1,91 @@
+"""What each stage needs to know: the slices of a study that become Snakemake parameters, as JSON."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from medstress.config import (
+    DatasetCard,
+    Limit,
+    Modality,
+    ModelCard,
+    PerturbationName,
+    Sam,
+    Scoring,
+    Split,
+    Statistics,
+    Strategy,
+    Strict,
+)
+
+
+class PrepareSpec(Strict):
+    """What prepare_dataset needs to know."""
+
+    card: DatasetCard
+    limit: Limit
+
+
+class PerturbSpec(Strict):
+    """What perturb needs to know."""
+
+    dataset: str
+    modality: Modality
+    perturbation: PerturbationName
+    levels: list[int]
+    split: Split
+    background: int
+
+
+class FinetuneSpec(Strict):
+    """What finetune needs to know."""
+
+    model: Sam
+    strategy: Strategy
+    trainset: str
+    seed: int
+
+
+class PredictSpec(Strict):
+    """What predict needs to know."""
+
+    run: str
+    model: ModelCard
+    strategy: Strategy | None = None
+    seed: int | None = None
+    dataset: str
+    split: Split
+    prompt: Literal["moved", "clean"]
+
+
+class ScoreSpec(Strict):
+    """What score needs to know."""
+
+    run: str
+    seed: int = 0
+    dataset: str
+    split: Split
+    scoring: Scoring
+
+
+class TableSpec(Strict):
+    """What tables and figures need to know."""
+
+    study: str
+    datasets: dict[str, str] = Field(description="Title of each data set, in the study's order.")
+    split_units: dict[str, str] = Field(description="What a group of each data set is.")
+    runs: dict[str, str] = Field(
+        description="Title of each run, in the study's order; a strategy's seeds and training sets are one run."
+    )
+    scored_on: dict[str, list[str]] = Field(
+        default_factory=dict, description="The data sets that a run is scored on; runs that it leaves out, on all."
+    )
+    baselines: list[str] = Field(description="Runs that are sanity baselines.")
+    perturbations: list[str]
+    levels: list[int]
+    metrics: list[str]
+    statistics: Statistics
+
+    def runs_on(self, dataset: str) -> list[str]:
+        """The runs that are scored on a data set."""
+        return [run for run in self.runs if dataset in self.scored_on.get(run, self.datasets)]
