@@ -34,7 +34,7 @@ from medstress.seeds import generator, seed_of
 
 log = logging.getLogger("tiny_sam")
 
-STEPS = 2800
+STEPS = 2304
 SCHEDULE = 2800
 """Steps over which the learning rate falls to zero; the shipped run was stopped before."""
 IMAGES_A_STEP = 4
