@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from medstress.configfile import load_project
+from medstress.devices import count_gpus
 from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
 from medstress.fingerprint import fingerprint
@@ -102,7 +103,9 @@ def predict_code(wildcards):
 
 
 def run_gpus(wildcards):
-    return PROJECT.model_of(wildcards.run).gpu
+    # A machine without a GPU has none to share out: there, jobs must not wait for each other.
+    here = workflow.local_exec and not workflow.remote_exec
+    return 0 if here and not count_gpus() else PROJECT.model_of(wildcards.run).gpu
 
 
 def run_threads(wildcards):
