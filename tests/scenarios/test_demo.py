@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from medstress.config import Study
+from medstress.configfile import load_project
 from tests.conftest import ROOT
 from tests.scenarios.workflow import copy_project, environment
 
@@ -63,7 +64,7 @@ def test_it_ends_with_the_tables_and_the_report(demo):
     folder, said = demo
     named = [folder / line.strip() for line in said.splitlines() if line.startswith("  results/demo/")]
     tables = {path.stem for path in named if path.suffix == ".md"}
-    assert tables == set(Study.model_fields["tables"].default)
+    assert tables == set(load_project(ROOT / "config" / "config.yaml").study.tables)
     assert named[-1] == folder / "results" / "demo" / "report.html"
     assert all(path.stat().st_size > 200 for path in named)
 
@@ -73,11 +74,23 @@ def test_both_models_on_four_data_sets_with_intervals_or_few_groups(demo):
     text = (folder / "results/demo/tables/segmentation_main.md").read_text()
     rows = [line for line in text.splitlines() if "| Box fill" in line or "| GrabCut" in line]
     assert len(rows) == 8
+    learned = [line for line in text.splitlines() if "| Tiny SAM " in line]
+    assert len(learned) == 4 + 4
     for row in rows:
         assert re.search(r"\d\.\d+ (\(few groups\)|\[[\d.]+, [\d.]+\])", row), row
     table = pd.read_csv(folder / "results/demo/tables/segmentation_main.csv")
-    assert set(table["run"]) == {"box_fill", "grabcut"}
+    strategies = {"tiny_sam+full", "tiny_sam+decoder_only", "tiny_sam+lora"}
+    assert set(table["run"]) == {"box_fill", "grabcut", "tiny_sam"} | strategies
     assert (table["n_objects"] > 0).all()
+
+
+def test_strategies_stand_beside_the_baselines_with_mean_and_spread(demo):
+    text = (demo[0] / "results/demo/tables/segmentation_strategies.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| Brain MRI tumour")]
+    names = {line.split("|")[2].strip() for line in rows}
+    titles = {"Box fill", "GrabCut", "Tiny SAM", "Tiny SAM + Full", "Tiny SAM + Decoder only", "Tiny SAM + LoRA"}
+    assert names == titles
+    assert all(re.search(r"\d\.\d+ ± \d\.\d+", line) for line in rows if "+" in line)
 
 
 def test_the_report_needs_no_network(demo):
@@ -89,7 +102,7 @@ def test_the_report_needs_no_network(demo):
 
 def test_every_table_and_figure_comes_in_every_format(demo):
     results = demo[0] / "results/demo"
-    for table in Study.model_fields["tables"].default:
+    for table in load_project(ROOT / "config" / "config.yaml").study.tables:
         assert {path.suffix for path in (results / "tables").glob(f"{table}.*")} >= {".csv", ".md", ".tex", ".parquet"}
     for figure in Study.model_fields["figures"].default:
         assert {path.suffix for path in (results / "figures").glob(f"{figure}.*")} >= {".svg", ".png"}
