@@ -27,7 +27,7 @@ with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as 
         segmenter = load_adapted(spec.model, spec.strategy, spec.seed, tensors[0])
     else:
         segmenter = load_segmenter(spec.model)
-    predict_dataset(
+    pace = predict_dataset(
         segmenter,
         spec,
         Path(snakemake.input.images),
@@ -38,6 +38,7 @@ with stage("predict", log_file=snakemake.log[0], record=snakemake.output[0]) as 
         code=snakemake.params.code,
         weights=files_key([*weight_files(spec.model), *tensors]),
     )
+    facts["images_per_second"] = pace.images_per_second
     facts["units"] = {"reused": journal.reused, "computed": journal.computed}
     log.info("units: %d reused from the journal, %d computed", journal.reused, journal.computed)
     for message in journal.damaged:

@@ -42,6 +42,25 @@ def records(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study"), TYPES, count=10)
 
 
+def test_the_pace_counts_what_the_model_was_asked(records, tmp_path):
+    asked = [
+        predict_dataset(
+            Oracle(),
+            predict_spec(),
+            records.images,
+            records.samples,
+            records.perturbed,
+            tmp_path / "p.parquet",
+            journal=Journal(tmp_path / "journal"),
+            code="code",
+        )
+        for _ in range(2)
+    ]
+    assert [pace.images for pace in asked] == [10 + 4 * 50, 0]
+    assert asked[0].images_per_second > 0
+    assert asked[1].images_per_second is None
+
+
 def predict(records, folder, segmenter, *, spec=None, perturbed=None, code="code", weights=""):
     journal = Journal(folder / "journal")
     output = folder / "predictions.parquet"

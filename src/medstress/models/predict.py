@@ -1,5 +1,6 @@
 """Runs one model over one data set: the clean images and every perturbation, with a journal for restart."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +59,19 @@ class _Unit:
 
     views: list[_View]
     prompts: list[list[_Prompt]]
+
+
+@dataclass
+class Pace:
+    """How many images the model was asked about, and for how many seconds; what the journal knew is not in it."""
+
+    images: int = 0
+    seconds: float = 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """None where everything came from the journal."""
+        return round(self.images / self.seconds, 2) if self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,7 @@ def _unit_key(code: str, weights: str, spec: PredictSpec, unit: _Unit) -> str:
     return content_key(*parts)
 
 
-def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit) -> list[PredictionRow]:
+def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit, pace: Pace) -> list[PredictionRow]:
     """The answers of one unit, in the order of views and objects."""
     images = [
         np.asarray(
@@ -136,7 +150,10 @@ def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit) -> list[Predictio
         for view in unit.views
     ]
     boxes = [[prompt.box for prompt in prompts if prompt.box] for prompts in unit.prompts]
+    started = time.monotonic()
     answers = segmenter.predict(images, boxes)
+    pace.images += len(images)
+    pace.seconds += time.monotonic() - started
     _check_answers(spec.run, images, boxes, answers)
     rows = []
     for view, prompts, masks in zip(unit.views, unit.prompts, answers, strict=True):
@@ -181,21 +198,24 @@ def predict_dataset(
     journal: Journal,
     code: str,
     weights: str = "",
-) -> None:
+) -> Pace:
     """Write the predictions of one run on one data set: clean first, then the perturbations in the order given.
 
     A unit of the journal is one row group of one record, so units never cross a perturbation. `code` is the
-    fingerprint of the code behind the answers, `weights` a hash of the files that the model was loaded from. Raises
-    MedstressError where the split holds no sample, or the model's answers are not what the protocol says.
+    fingerprint of the code behind the answers, `weights` a hash of the files that the model was loaded from. Returns
+    the model's pace. Raises MedstressError where the split holds no sample, or the model's answers are not what the
+    protocol says.
     """
     subjects = _subjects(images, samples, spec.split)
+    pace = Pace()
     answered = 0
     with record_writer(output, PredictionRow) as writer:
         for views in _views(images, perturbed, spec.split):
             follow = spec.prompt == "moved"
             unit = _Unit(views, [_prompts(view, subjects[view.image_id], follow=follow) for view in views])
-            rows = journal.unit(_unit_key(code, weights, spec, unit), partial(_ask, segmenter, spec, unit))
+            rows = journal.unit(_unit_key(code, weights, spec, unit), partial(_ask, segmenter, spec, unit, pace))
             writer.write(rows)
             answered += len(rows)
         if not answered:
             raise MedstressError(f"{samples}: no sample of the split {spec.split!r} has an object to ask for")
+    return pace
