@@ -28,7 +28,8 @@ pytestmark = pytest.mark.scenario
 
 COMMAND = "snakemake --profile slurm all --configfile config/ci.yaml"
 GPUS = 4
-STUDY = load_project(ROOT / "config" / "ci.yaml").study
+PROJECT = load_project(ROOT / "config" / "ci.yaml")
+STUDY = PROJECT.study
 RUN, DATASET = STUDY.runs[0], STUDY.datasets[-1]
 LOCAL_RULES = set(re.findall(r"\w+", (ROOT / "Snakefile").read_text().split("localrules:")[1].split("\n\n")[0]))
 
@@ -226,7 +227,9 @@ def test_the_exact_command_runs_the_study(runs):
     assert runs.whole.code == 0, runs.whole.said
     assert {job.state for job in runs.whole.jobs} == {"COMPLETED"}
     names = [re.match(r"rule_(.+?)_wildcards_", job.name)[1] for job in runs.whole.jobs]
-    assert names.count("predict") == len(predictions(runs.local)) >= len(STUDY.runs) * len(STUDY.datasets)
+    asked = sum(len(PROJECT.scored_on(run)) for run in PROJECT.runs)
+    assert names.count("predict") == len(predictions(runs.local)) == asked
+    assert names.count("finetune") == 1
     assert names.count("perturb") == len(STUDY.perturbations.types) * len(STUDY.datasets)
     assert {"score", "table", "figure"} <= LOCAL_RULES
     assert not LOCAL_RULES & set(names)
