@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
         from medstress.perturb.build import perturb_dataset
-        from medstress.perturb.registry import PERTURBATIONS
+        from medstress.perturb.catalogue import type_of
         from medstress.specs import PerturbSpec
 
         spec = PerturbSpec.model_validate_json(snakemake.params.spec)
         counts = perturb_dataset(
-            PERTURBATIONS[spec.perturbation],
+            type_of(spec.perturbation, spec.severity),
             spec,
             Path(snakemake.input.images),
             Path(snakemake.output[0]),

@@ -4,48 +4,12 @@ YAML is read into frozen pydantic models, extra keys are forbidden, and the JSON
 generated from these classes (`medstress schema`). :mod:`medstress.configfile` reads files and reports problems.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Modality = Literal[
-    "dermoscopy",
-    "mri",
-    "ct",
-    "xray",
-    "ultrasound",
-    "endoscopy",
-    "fundus",
-    "oct",
-    "pathology",
-    "microscopy",
-    "angiography",
-]
-Split = Literal["train", "val", "test"]
-PerturbationName = Literal[
-    "gaussian_noise",
-    "salt_and_pepper",
-    "speckle",
-    "gaussian_blur",
-    "motion_blur",
-    "brightness",
-    "contrast",
-    "jpeg",
-    "pixelate",
-    "rotation",
-    "scaling",
-    "translation",
-]
-TableName = Literal[
-    "segmentation_main",
-    "segmentation_perturbations",
-    "segmentation_levels",
-    "segmentation_strategies",
-    "trainable_parameters",
-    "calibration",
-]
-FigureName = Literal["severity_curves", "image_grid"]
-MetricName = Literal["iou", "dice", "hd95", "nsd"]
+from medstress.names import FigureName, MetricName, Modality, ScaleName, Split, TableName, TypeName
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -284,14 +248,54 @@ class Limit(Strict):
     objects: int | None = Field(None, ge=1, description="Objects an image.")
 
 
-class Perturbations(Strict):
-    """What is done to the images."""
+Level = Annotated[int, Field(ge=1, le=5)]
+Band = tuple[float, float]
+"""Lowest and highest SSIM of a level."""
 
-    types: list[PerturbationName] = Field(min_length=1)
-    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(default=[1, 2, 3, 4, 5], min_length=1)
+BANDS: dict[int, Band] = {1: (0.90, 0.98), 2: (0.80, 0.89), 3: (0.70, 0.79), 4: (0.60, 0.69), 5: (0.50, 0.59)}
+"""The published bands. They do not touch, so reached levels are strictly ordered."""
+
+
+class Perturbations(Strict):
+    """What is done to the images.
+
+    A type that belongs to a modality is made for the data sets of that modality and left out for the others.
+    """
+
+    types: list[TypeName] = Field(min_length=1)
+    levels: list[Level] = Field(default=[1, 2, 3, 4, 5], min_length=1)
+    scale: ScaleName = Field(
+        "ssim",
+        description="ssim: each level is a band of SSIM, solved for on every image; types that only displace pixels "
+        "take the strengths of a table. The others are the fixed strengths of a publication: `medstress list --scale`.",
+    )
+    compat: bool = Field(
+        False, description="With a published scale: reproduce what is known to be wrong in the original code as well."
+    )
+    bands: dict[Level, Band] = Field(
+        default=BANDS, description="Lowest and highest SSIM of each level; levels that are left out keep theirs."
+    )
+    multipliers: dict[Level, Annotated[float, Field(ge=0.1, le=10)]] = Field(
+        default_factory=dict, description="Factor on the strength of a level, where strengths come from a table."
+    )
+    variants: dict[str, str] = Field(
+        default_factory=dict,
+        description="For scales that differ by data set: which of the scale's data sets each of the study's counts as, "
+        "such as nuclei: bloodmnist.",
+    )
     prompt: Literal["moved", "clean"] = Field(
         "moved", description="moved: the box follows the object. clean: the box stays, as in the published study."
     )
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_in_order(cls, bands: dict[int, Band]) -> dict[int, Band]:
+        whole = {**BANDS, **bands}
+        edges = [edge for level in sorted(whole) for edge in reversed(whole[level])]
+        if not all(1 > first > second > 0 for first, second in pairwise(edges)):
+            shown = ", ".join(f"{level}: [{low:g}, {high:g}]" for level, (low, high) in sorted(whole.items()))
+            raise ValueError(f"bands inside 0..1 that fall from level to level and do not touch; together: {shown}")
+        return whole
 
 
 class Scoring(Strict):

@@ -8,15 +8,8 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from medstress.config import (
-    RUN_PATTERN,
-    DatasetCard,
-    ModelCard,
-    PerturbationName,
-    Sam,
-    Strategy,
-    Study,
-)
+from medstress.config import RUN_PATTERN, DatasetCard, ModelCard, Sam, Strategy, Study
+from medstress.names import PerturbationName
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
 from medstress.runs import Run, expand, family_of
 from medstress.specs import (

@@ -13,7 +13,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _PACKAGE = "medstress"
 # What a stage takes from the configuration is among its parameters already, value by value.
-_LEFT_OUT = frozenset({"medstress.config", "medstress.specs"})
+_LEFT_OUT = frozenset({"medstress.config", "medstress.names", "medstress.specs"})
 
 
 def _file_of(module: str) -> Path | None:

@@ -5,18 +5,19 @@ from typing import Literal
 from pydantic import Field
 
 from medstress.config import (
+    BANDS,
+    Band,
     DatasetCard,
     Limit,
-    Modality,
     ModelCard,
-    PerturbationName,
     Sam,
     Scoring,
-    Split,
     Statistics,
     Strategy,
     Strict,
+    Window,
 )
+from medstress.names import Modality, ScaleName, Split, TypeName
 
 
 class PrepareSpec(Strict):
@@ -26,15 +27,27 @@ class PrepareSpec(Strict):
     limit: Limit
 
 
+class SeveritySpec(Strict):
+    """How levels become strengths: see `Perturbations` in medstress.config."""
+
+    scale: ScaleName = "ssim"
+    compat: bool = False
+    variant: str = ""
+    bands: dict[int, Band] = BANDS
+    multipliers: dict[int, float] = Field(default_factory=dict)
+
+
 class PerturbSpec(Strict):
     """What perturb needs to know."""
 
     dataset: str
     modality: Modality
-    perturbation: PerturbationName
+    perturbation: TypeName
     levels: list[int]
     split: Split
     background: int
+    window: Window | None = None
+    severity: SeveritySpec = SeveritySpec()
 
 
 class FinetuneSpec(Strict):
@@ -82,6 +95,13 @@ class TableSpec(Strict):
     )
     baselines: list[str] = Field(description="Runs that are sanity baselines.")
     perturbations: list[str]
+    fitting: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="The data sets that a perturbation is made for; perturbations that it leaves out, for all.",
+    )
+    fixed: list[str] = Field(
+        default_factory=list, description="Perturbations whose levels are strengths of a table, not bands of SSIM."
+    )
     levels: list[int]
     metrics: list[str]
     statistics: Statistics
@@ -89,3 +109,7 @@ class TableSpec(Strict):
     def runs_on(self, dataset: str) -> list[str]:
         """The runs that are scored on a data set."""
         return [run for run in self.runs if dataset in self.scored_on.get(run, self.datasets)]
+
+    def perturbations_on(self, dataset: str) -> list[str]:
+        """The perturbations that are made for a data set."""
+        return [name for name in self.perturbations if dataset in self.fitting.get(name, self.datasets)]

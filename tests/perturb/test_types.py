@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from medstress.config import PerturbationName
+from medstress.names import PerturbationName
 from medstress.perturb import PERTURBATIONS
 from medstress.perturb.blur import line_kernel
 from medstress.perturb.protocol import Scene

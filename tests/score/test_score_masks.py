@@ -9,7 +9,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
 
-from medstress.config import MetricName
+from medstress.names import MetricName
 from medstress.pixels import Mask
 from medstress.score.masks import compare, truth_of
 from medstress.score.surface import distances_between, outline_of

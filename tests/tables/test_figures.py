@@ -8,12 +8,12 @@ import cv2
 import matplotlib as mpl
 import pytest
 
-from medstress.config import FigureName
 from medstress.errors import MedstressError
 from medstress.figures import image_grid
 from medstress.figures.registry import FIGURES
 from medstress.figures.style import style
 from medstress.figures.write import write_figure
+from medstress.names import FigureName
 from medstress.records import ScoreRow, write_rows
 
 

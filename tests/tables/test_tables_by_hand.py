@@ -8,8 +8,8 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from medstress.config import TableName
 from medstress.errors import MedstressError
+from medstress.names import TableName
 from medstress.records import ScoreRow, write_rows
 from medstress.score.robustness import read_scores
 from medstress.specs import TableSpec

@@ -9,8 +9,8 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from medstress.config import TableName
 from medstress.errors import MedstressError
+from medstress.names import TableName
 from medstress.specs import TableSpec
 from medstress.tables.layout import estimate_text, number
 from medstress.tables.markup import latex, markdown

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from medstress.config import DatasetCard, Split
+from medstress.config import DatasetCard
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
 from medstress.datasets.folder import find_in_folder
 from medstress.datasets.groups import ask_for_groups, group_problems
@@ -15,6 +15,7 @@ from medstress.datasets.sheet import find_in_sheet
 from medstress.datasets.splits import assign_splits
 from medstress.datasets.summary import Summary
 from medstress.errors import MedstressError
+from medstress.names import Split
 from medstress.pixels import box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, record_writer
 from medstress.specs import PrepareSpec

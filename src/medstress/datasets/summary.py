@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medstress.config import Split
 from medstress.datasets.candidate import Reject
 from medstress.datasets.masks import JPEG_THRESHOLD
 from medstress.datasets.sample import Sample
 from medstress.datasets.splits import SPLITS
+from medstress.names import Split
 
 
 @dataclass

@@ -7,7 +7,7 @@ Module paths instead of modules, so that a change in one figure does not touch t
 from dataclasses import dataclass
 from typing import Literal
 
-from medstress.config import FigureName
+from medstress.names import FigureName
 
 RecordKind = Literal["images", "samples", "perturbed", "predictions", "scores"]
 

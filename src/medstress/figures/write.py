@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from medstress.config import FigureName
 from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
 from medstress.figures.style import save, style
+from medstress.names import FigureName
 from medstress.specs import TableSpec
 
 

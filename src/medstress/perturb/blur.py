@@ -66,3 +66,5 @@ GAUSSIAN_BLUR = Perturbation(
     "gaussian_blur", _gaussian_blur, unit="standard deviation, pixels", mildest=0.2, typical=1.5, strongest=30
 )
 MOTION_BLUR = Perturbation("motion_blur", _motion_blur, unit="length, pixels", mildest=1.05, typical=7, strongest=120)
+
+TYPES = (GAUSSIAN_BLUR, MOTION_BLUR)

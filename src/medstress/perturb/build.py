@@ -7,47 +7,54 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from medstress.errors import MedstressError
-from medstress.perturb.calibrate import BANDS, calibrate, displace
+from medstress.perturb.levels import make_levels, require_fit
 from medstress.perturb.protocol import Perturbation, Scene
+from medstress.perturb.scales.protocol import Published
 from medstress.perturb.warp import valid_pixels
 from medstress.pixels import decode_png, encode_mask, encode_png
 from medstress.records import ImageRow, PerturbedRow, read_groups, record_writer
-from medstress.seeds import generator, seed_of
+from medstress.seeds import seed_of
 from medstress.specs import PerturbSpec
 
 
-def perturb_image(perturbation: Perturbation, spec: PerturbSpec, row: ImageRow) -> list[PerturbedRow]:
+def scene_of(spec: PerturbSpec, row: ImageRow) -> Scene:
+    """What a record says of an image. Raises MedstressError where its bytes are damaged."""
+    where = f"image {row.image_id} of {spec.dataset}"
+    raw = None
+    if row.raw_png is not None:
+        assert row.slope is not None
+        assert row.intercept is not None
+        raw = decode_png(row.raw_png, where=where) * np.float32(row.slope) + np.float32(row.intercept)
+    window = None if spec.window is None else (spec.window.low, spec.window.high)
+    return Scene(decode_png(row.png, where=where), spec.background, spec.modality, raw, window)
+
+
+def perturb_image(kind: Perturbation | Published, spec: PerturbSpec, row: ImageRow) -> list[PerturbedRow]:
     """All levels of one image, in the order of the levels.
 
     The draw depends on (data set, image id, perturbation) alone.
     """
-    clean = decode_png(row.png, where=f"image {row.image_id} of {spec.dataset}")
-    seed = seed_of(spec.dataset, row.image_id, perturbation.name)
-    realisation = perturbation.realise(Scene(clean, spec.background), generator(seed))
-    make = displace if perturbation.moves_pixels else calibrate
-    rows = []
-    for cell in make(perturbation, realisation, clean, sorted(spec.levels)):
-        band = (None, None) if cell.status == "table" else BANDS[cell.level]
-        warp = None if realisation.warp is None else realisation.warp(cell.strength)
-        rows.append(
-            PerturbedRow(
-                image_id=row.image_id,
-                perturbation=perturbation.name,
-                level=cell.level,
-                png=encode_png(cell.image),
-                valid=None if warp is None else encode_mask(valid_pixels(row.height, row.width, warp)),
-                warp=warp,
-                strength=cell.strength,
-                ssim=cell.ssim,
-                band_low=band[0],
-                band_high=band[1],
-                seed=seed,
-                status=cell.status,
-            )
+    seed = seed_of(spec.dataset, row.image_id, spec.perturbation)
+    return [
+        PerturbedRow(
+            image_id=row.image_id,
+            perturbation=spec.perturbation,
+            level=made.cell.level,
+            png=encode_png(made.cell.image),
+            valid=None if made.warp is None else encode_mask(valid_pixels(row.height, row.width, made.warp)),
+            warp=made.warp,
+            strength=made.cell.strength,
+            ssim=made.cell.ssim,
+            band_low=None if made.band is None else made.band[0],
+            band_high=None if made.band is None else made.band[1],
+            seed=seed,
+            status=made.cell.status,
         )
-    return rows
+        for made in make_levels(kind, scene_of(spec, row), sorted(spec.levels), seed, spec.severity)
+    ]
 
 
 def _one_thread() -> None:
@@ -56,21 +63,17 @@ def _one_thread() -> None:
 
 
 def perturb_dataset(
-    perturbation: Perturbation, spec: PerturbSpec, images: Path, output: Path, *, workers: int = 1
+    kind: Perturbation | Published, spec: PerturbSpec, images: Path, output: Path, *, workers: int = 1
 ) -> dict[str, int]:
     """Write the perturbed record of the images of `spec.split`; returns the number of cells of each status.
 
     The bytes do not depend on `workers`. Images are read and written one row group at a time. Raises MedstressError
     where the perturbation does not fit the data set's modality or no image is in the split.
     """
-    if perturbation.modalities and spec.modality not in perturbation.modalities:
-        fits = ", ".join(sorted(perturbation.modalities))
-        raise MedstressError(
-            f"{perturbation.name} is for {fits}, and {spec.dataset} holds {spec.modality}: leave it out of the study"
-        )
+    require_fit(kind, spec.modality, spec.dataset)
     counts: dict[str, int] = {}
     with record_writer(output, PerturbedRow) as writer:
-        for rows in _perturbed(perturbation, spec, images, workers):
+        for rows in _perturbed(kind, spec, images, workers):
             for row in rows:
                 counts[row.status] = counts.get(row.status, 0) + 1
             writer.write(rows)
@@ -82,9 +85,9 @@ def perturb_dataset(
 
 
 def _perturbed(
-    perturbation: Perturbation, spec: PerturbSpec, images: Path, workers: int
+    kind: Perturbation | Published, spec: PerturbSpec, images: Path, workers: int
 ) -> Iterator[list[PerturbedRow]]:
-    one = partial(perturb_image, perturbation, spec)
+    one = partial(perturb_image, kind, spec)
     groups = ([row for row in group if row.split == spec.split] for group in read_groups(images, ImageRow))
     if workers == 1:
         _one_thread()

@@ -1,22 +1,14 @@
 """Finds the strengths at which one realisation reaches the five SSIM bands on one image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medstress.config import BANDS, Band
 from medstress.perturb.protocol import Perturbation, Realisation
 from medstress.perturb.ssim import StructuralSimilarity
 from medstress.pixels import Image
-
-BANDS: dict[int, tuple[float, float]] = {
-    1: (0.90, 0.98),
-    2: (0.80, 0.89),
-    3: (0.70, 0.79),
-    4: (0.60, 0.69),
-    5: (0.50, 0.59),
-}
-"""SSIM that a level stands for: the published bands, which do not touch, so reached levels are strictly ordered."""
 
 Status = Literal["in_band", "unreachable", "table"]
 
@@ -65,13 +57,19 @@ class _Search:
     """The evaluations of one realisation, shared between the levels."""
 
     def __init__(
-        self, perturbation: Perturbation, realisation: Realisation, clean: Image, levels: Sequence[int]
+        self,
+        perturbation: Perturbation,
+        realisation: Realisation,
+        clean: Image,
+        levels: Sequence[int],
+        bands: Mapping[int, Band],
     ) -> None:
         self._perturbation, self._realisation = perturbation, realisation
         self._similarity = StructuralSimilarity(clean)
         self._points: list[_Point] = []
         self._best: dict[int, tuple[float, _Point, Image]] = {}
-        self._centres = {level: sum(BANDS[level]) / 2 for level in levels}
+        self._bands = {level: bands[level] for level in levels}
+        self._centres = {level: sum(band) / 2 for level, band in self._bands.items()}
 
     def _evaluate(self, strength: float) -> _Point:
         image = self._realisation.render(strength)
@@ -128,7 +126,7 @@ class _Search:
         return _FIRST_SLOPE
 
     def _reached(self, level: int) -> bool:
-        low, high = BANDS[level]
+        low, high = self._bands[level]
         return low <= self._best[level][1].ssim <= high
 
     def _try_coarse_end(self) -> None:
@@ -155,25 +153,40 @@ class _Search:
         return Cell(level, point.strength, point.ssim, status, image)
 
 
-def calibrate(perturbation: Perturbation, realisation: Realisation, clean: Image, levels: Sequence[int]) -> list[Cell]:
+def calibrate(
+    perturbation: Perturbation,
+    realisation: Realisation,
+    clean: Image,
+    levels: Sequence[int],
+    bands: Mapping[int, Band] = BANDS,
+) -> list[Cell]:
     """One cell per level, in the order given.
 
     The strength of each is found by a bracketing search on the realisation and aims at the band's centre. A level that
     no strength reaches is `unreachable` and holds the closest image: the strength stands at its limit, or the SSIM
     jumps over the band.
     """
-    search = _Search(perturbation, realisation, clean, levels)
+    search = _Search(perturbation, realisation, clean, levels, bands)
     cells = {level: search.solve(level) for level in sorted(levels)}
     return [cells[level] for level in levels]
 
 
-def displace(perturbation: Perturbation, realisation: Realisation, clean: Image, levels: Sequence[int]) -> list[Cell]:
-    """One cell per level at the strengths of the perturbation's table; the SSIM is recorded, not aimed at."""
+def displace(
+    perturbation: Perturbation,
+    realisation: Realisation,
+    clean: Image,
+    levels: Sequence[int],
+    multipliers: Mapping[int, float] | None = None,
+) -> list[Cell]:
+    """One cell per level at the strengths of the perturbation's table, times the level's multiplier.
+
+    The SSIM is recorded, not aimed at.
+    """
     assert perturbation.table is not None
     similarity = StructuralSimilarity(clean)
     cells = []
     for level in levels:
-        strength = perturbation.round(perturbation.table[level - 1])
+        strength = perturbation.round(perturbation.table[level - 1] * (multipliers or {}).get(level, 1.0))
         image = realisation.render(strength)
         cells.append(Cell(level, strength, similarity(image), "table", image))
     return cells

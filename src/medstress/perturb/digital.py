@@ -36,3 +36,5 @@ def _pixelate(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 JPEG = Perturbation("jpeg", _jpeg, unit="100 - libjpeg quality", mildest=1, typical=80, strongest=99, whole=True)
 PIXELATE = Perturbation("pixelate", _pixelate, unit="block side, pixels", mildest=1.02, typical=3, strongest=64)
+
+TYPES = (JPEG, PIXELATE)

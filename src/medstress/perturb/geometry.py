@@ -12,7 +12,7 @@ import numpy as np
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
 from medstress.perturb.warp import affine, warp_image
 from medstress.pixels import Image
-from medstress.records import WarpRow
+from medstress.rows import WarpRow
 
 
 def _centre(image: Image) -> tuple[float, float]:
@@ -52,7 +52,14 @@ def _translation(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 ROTATION = Perturbation(
-    "rotation", _rotation, unit="degrees", mildest=0, typical=15, strongest=180, table=(5, 10, 15, 20, 25)
+    "rotation",
+    _rotation,
+    unit="degrees",
+    mildest=0,
+    typical=15,
+    strongest=180,
+    table=(5, 10, 15, 20, 25),
+    moves_pixels=True,
 )
 SCALING = Perturbation(
     "scaling",
@@ -62,6 +69,7 @@ SCALING = Perturbation(
     typical=0.15,
     strongest=0.9,
     table=(0.05, 0.10, 0.15, 0.20, 0.25),
+    moves_pixels=True,
 )
 TRANSLATION = Perturbation(
     "translation",
@@ -71,4 +79,7 @@ TRANSLATION = Perturbation(
     typical=0.06,
     strongest=0.9,
     table=(0.02, 0.04, 0.06, 0.08, 0.10),
+    moves_pixels=True,
 )
+
+TYPES = (ROTATION, SCALING, TRANSLATION)

@@ -37,3 +37,5 @@ BRIGHTNESS = Perturbation("brightness", _brightness, unit="offset, grey levels",
 CONTRAST = Perturbation(
     "contrast", _contrast, unit="share of contrast lost", mildest=0.005, typical=0.4, strongest=0.95
 )
+
+TYPES = (BRIGHTNESS, CONTRAST)

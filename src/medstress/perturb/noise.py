@@ -56,3 +56,5 @@ SPECKLE = Perturbation(
 SALT_AND_PEPPER = Perturbation(
     "salt_and_pepper", _salt_and_pepper, unit="share of pixels", mildest=0.0001, typical=0.02, strongest=0.9
 )
+
+TYPES = (GAUSSIAN_NOISE, SALT_AND_PEPPER, SPECKLE)

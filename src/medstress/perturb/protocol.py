@@ -8,18 +8,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from medstress.config import Modality, PerturbationName
+from medstress.names import Modality, PerturbationName
 from medstress.pixels import Image
-from medstress.records import WarpRow
+from medstress.rows import WarpRow
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is perturbed: the image, uint8 [H, W] or [H, W, 3] RGB, and the grey value of what enters the frame."""
+    """What is perturbed: the image, uint8 [H, W] or [H, W, 3] RGB, and what its record says about it.
+
+    background: grey value of what enters the frame. raw: the intensities behind the image, float32 [H, W], such as
+    Hounsfield units; None where none are kept. window: the intensities shown as 0 and 255; None where none are
+    declared.
+    """
 
     image: Image
     background: int = 0
+    modality: Modality | None = None
+    raw: npt.NDArray[np.float32] | None = None
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,10 @@ class Perturbation:
 
     Strength runs from `mildest` to `strongest` in `unit`, growing with severity; where `whole` is set it takes whole
     numbers only. `typical` is a strength that gives an SSIM of about .75 on common images, where the search starts.
-    `table` holds the strengths of levels 1 to 5 of types that move pixels: SSIM says nothing about geometry.
-    `modalities` is empty for types that fit every modality.
+    `table` holds the strengths of levels 1 to 5 of types that do nothing but displace pixels: SSIM says nothing about
+    geometry. `moves_pixels` says that masks, boxes and points have to move with the image. `modalities` is empty for
+    types that fit every modality. The docstring of `realise` is the type's description, with its formula and, after
+    "Source:", where it comes from.
     """
 
     name: PerturbationName
@@ -52,12 +63,12 @@ class Perturbation:
     strongest: float
     whole: bool = False
     table: tuple[float, float, float, float, float] | None = None
+    moves_pixels: bool = False
     modalities: frozenset[Modality] = frozenset()
 
-    @property
-    def moves_pixels(self) -> bool:
-        """Whether masks, boxes and points have to move with the image."""
-        return self.table is not None
+    def fits(self, modality: Modality) -> bool:
+        """Whether images of this modality can be perturbed so."""
+        return not self.modalities or modality in self.modalities
 
     def round(self, strength: float) -> float:
         """The strength as it is used and stored: inside the range, with 4 significant digits or whole."""

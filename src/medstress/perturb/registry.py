@@ -1,27 +1,12 @@
 """Every perturbation by name."""
 
-from medstress.config import PerturbationName
-from medstress.perturb.blur import GAUSSIAN_BLUR, MOTION_BLUR
-from medstress.perturb.digital import JPEG, PIXELATE
-from medstress.perturb.geometry import ROTATION, SCALING, TRANSLATION
-from medstress.perturb.intensity import BRIGHTNESS, CONTRAST
-from medstress.perturb.noise import GAUSSIAN_NOISE, SALT_AND_PEPPER, SPECKLE
+from typing import get_args
+
+from medstress.names import PerturbationName
+from medstress.perturb import blur, digital, geometry, intensity, noise
 from medstress.perturb.protocol import Perturbation
 
-PERTURBATIONS: dict[PerturbationName, Perturbation] = {
-    perturbation.name: perturbation
-    for perturbation in (
-        GAUSSIAN_NOISE,
-        SALT_AND_PEPPER,
-        SPECKLE,
-        GAUSSIAN_BLUR,
-        MOTION_BLUR,
-        BRIGHTNESS,
-        CONTRAST,
-        JPEG,
-        PIXELATE,
-        ROTATION,
-        SCALING,
-        TRANSLATION,
-    )
-}
+_FAMILIES = (noise, blur, intensity, digital, geometry)
+_FOUND = {perturbation.name: perturbation for family in _FAMILIES for perturbation in family.TYPES}
+
+PERTURBATIONS: dict[str, Perturbation] = {name: _FOUND[name] for name in get_args(PerturbationName) if name in _FOUND}

@@ -1,19 +1,37 @@
 """Maps that move masks, boxes and points along with the image.
 
-A warp is an affine map A from clean to perturbed pixel coordinates, where the centre of the top left pixel is (0, 0).
+A warp says where each pixel of the perturbed image comes from; the centre of the top left pixel is (0, 0). Kinds and
+their parameters:
+
+affine    6 numbers, row by row: perturbed = A @ (x, y, 1), from clean to perturbed.
+rows      one shift a row, in pixels: row y of the perturbed image is row y of the clean one, moved right by shift[y].
+lenses    (x, y, radius, strength) each: inside the circle, at distance d of its centre, the perturbed image shows what
+          the clean one has at distance d * (1 - strength * (1 - (d / radius)^2)). Strength is in 0..0.7, which keeps
+          the map one to one; circles do not overlap.
+grid      rows, columns, then dx and dy of a grid of that size spread over the image from edge to edge, in pixels:
+          the perturbed image shows at p what the clean one has at p + d(p), with d interpolated bilinearly.
+
 Masks are resampled exactly as images are (bilinear, then cut at one half), so warping a mask and warping a picture
 of the mask give the same pixels.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from medstress.pixels import Box, Image, Mask, box_of
-from medstress.records import WarpRow
+from medstress.rows import WarpRow
 
 Affine = npt.NDArray[np.float64]
 """float64 [2, 3]: perturbed = A @ (x, y, 1)."""
+Points = npt.NDArray[np.float64]
+"""float64 [n, 2]: x, y in pixels."""
+
+# The inverse is the fixed point of p <- clean - d(p). Steps are damped, because d falls steeply at the rim of a lens.
+_INVERSION_STEPS = 40
+_DAMPING = 0.6
 
 
 def affine(parameters: Affine) -> WarpRow:
@@ -21,25 +39,114 @@ def affine(parameters: Affine) -> WarpRow:
     return WarpRow("affine", tuple(float(value) for value in parameters.ravel()))
 
 
+def rows(shifts: npt.NDArray[np.floating]) -> WarpRow:
+    """The record of row shifts, pixels to the right, one for each row of the image."""
+    return WarpRow("rows", tuple(float(value) for value in shifts))
+
+
+def lenses(circles: npt.NDArray[np.floating]) -> WarpRow:
+    """The record of refracting circles, [n, 4]: x, y, radius in pixels, strength in 0..0.7. None may overlap."""
+    return WarpRow("lenses", tuple(float(value) for value in circles.ravel()))
+
+
+def grid(dx: npt.NDArray[np.floating], dy: npt.NDArray[np.floating]) -> WarpRow:
+    """The record of a displacement field on a grid [r, c] from edge to edge, kept to 1/256 pixel."""
+    kept = np.rint(np.stack([dx, dy]).astype(np.float64) * 256) / 256
+    return WarpRow("grid", (float(dx.shape[0]), float(dx.shape[1]), *kept.ravel().tolist()))
+
+
 def matrix_of(warp: WarpRow) -> Affine:
-    """The [2, 3] matrix behind a record. Raises ValueError for a kind that this version does not know."""
+    """The [2, 3] matrix behind the record of an affine map. Raises ValueError for another kind."""
     if warp.kind != "affine":
-        raise ValueError(f"unknown warp {warp.kind!r}")
+        raise ValueError(f"{warp.kind!r} is not an affine warp")
     return np.array(warp.parameters, dtype=np.float64).reshape(2, 3)
 
 
+Displacement = Callable[[Points], Points]
+"""From points of the perturbed image to how far away, in the clean image, what they show lies."""
+
+
+def _rows_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
+    shifts = np.array(warp.parameters)
+
+    def displacement(points: Points) -> Points:
+        nearest = np.clip(np.rint(points[:, 1]), 0, height - 1).astype(int)
+        return np.stack([-shifts[nearest], np.zeros(len(points))], axis=1)
+
+    return displacement
+
+
+def _lenses_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
+    circles = np.array(warp.parameters).reshape(-1, 4)
+
+    def displacement(points: Points) -> Points:
+        total = np.zeros_like(points)
+        for x, y, radius, strength in circles:
+            offset = points - (x, y)
+            squared = (offset**2).sum(axis=1) / radius**2
+            inside = squared < 1
+            total[inside] -= strength * (1 - squared[inside, None]) * offset[inside]
+        return total
+
+    return displacement
+
+
+def _grid_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
+    row_count, column_count = int(warp.parameters[0]), int(warp.parameters[1])
+    field = np.array(warp.parameters[2:]).reshape(2, row_count, column_count)
+
+    def displacement(points: Points) -> Points:
+        x = np.clip(points[:, 0] * (column_count - 1) / max(width - 1, 1), 0, column_count - 1)
+        y = np.clip(points[:, 1] * (row_count - 1) / max(height - 1, 1), 0, row_count - 1)
+        left, top = np.minimum(x.astype(int), column_count - 2), np.minimum(y.astype(int), row_count - 2)
+        across, down = x - left, y - top
+        upper = field[:, top, left] * (1 - across) + field[:, top, left + 1] * across
+        lower = field[:, top + 1, left] * (1 - across) + field[:, top + 1, left + 1] * across
+        return np.asarray((upper * (1 - down) + lower * down).T)
+
+    return displacement
+
+
+_DISPLACEMENTS: dict[str, Callable[[WarpRow, int, int], Displacement]] = {
+    "rows": _rows_displacement,
+    "lenses": _lenses_displacement,
+    "grid": _grid_displacement,
+}
+
+
+def _displacement_of(warp: WarpRow, height: int, width: int) -> Displacement:
+    if warp.kind not in _DISPLACEMENTS:
+        raise ValueError(f"unknown warp {warp.kind!r}")
+    return _DISPLACEMENTS[warp.kind](warp, height, width)
+
+
 def warp_image(image: Image, warp: WarpRow, background: int) -> Image:
-    """The moved image, same shape; what comes from outside the frame is `background`."""
+    """The moved image, same shape; what comes from outside the frame is `background`.
+
+    Raises ValueError for a kind that this version does not know.
+    """
     height, width = image.shape[:2]
-    moved = cv2.warpAffine(
-        image,
-        matrix_of(warp),
-        (width, height),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(background,) * 3,
-    )
+    fill = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (background,) * 3}
+    if warp.kind == "affine":
+        moved = cv2.warpAffine(image, matrix_of(warp), (width, height), flags=cv2.INTER_LINEAR, **fill)  # type: ignore[call-overload]
+        return np.asarray(moved, dtype=np.uint8)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    origin = (points + _displacement_of(warp, height, width)(points)).astype(np.float32).reshape(height, width, 2)
+    moved = cv2.remap(image, origin[..., 0], origin[..., 1], cv2.INTER_LINEAR, **fill)  # type: ignore[call-overload]
     return np.asarray(moved, dtype=np.uint8)
+
+
+def warp_points(points: Points, warp: WarpRow, height: int, width: int) -> Points:
+    """Where points [n, 2] of the clean image lie in the perturbed one, x, y in pixels; they may leave the frame."""
+    if warp.kind == "affine":
+        matrix = matrix_of(warp)
+        return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+    displacement = _displacement_of(warp, height, width)
+    moved = points.astype(np.float64, copy=True)
+    for _ in range(_INVERSION_STEPS):
+        moved += _DAMPING * (points - displacement(moved) - moved)
+    return moved
 
 
 def warp_mask(mask: Mask, warp: WarpRow) -> Mask:
@@ -58,17 +165,16 @@ def remaining_share(mask: Mask, warp: WarpRow) -> float:
     Measured on the pixel centres of the clean mask, so a change of scale does not count as a loss.
     """
     height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    matrix = matrix_of(warp)
-    x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
-    y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
+    row, column = np.nonzero(mask)
+    moved = warp_points(np.stack([column, row], axis=1).astype(np.float64), warp, height, width)
+    x, y = moved[:, 0], moved[:, 1]
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     return float(inside.mean()) if inside.size else 0.0
 
 
 def scale_of(warp: WarpRow) -> float:
-    """By how much lengths grow on average: the square root of the map's change of area."""
-    return float(np.sqrt(abs(np.linalg.det(matrix_of(warp)[:, :2]))))
+    """By how much lengths grow on average: the square root of the map's change of area; 1 where it is local."""
+    return float(np.sqrt(abs(np.linalg.det(matrix_of(warp)[:, :2])))) if warp.kind == "affine" else 1.0
 
 
 def warp_box(box: Box, clean_mask: Mask, moved_mask: Mask, warp: WarpRow) -> Box:

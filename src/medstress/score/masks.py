@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medstress.config import MetricName
+from medstress.names import MetricName
 from medstress.pixels import Mask
 from medstress.score.surface import Outline, distances_between, hausdorff95, outline_of, surface_dice
 

@@ -8,7 +8,7 @@ missing).
 from dataclasses import dataclass
 from typing import Literal
 
-from medstress.config import TableName
+from medstress.names import TableName
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medstress.config import TableName
 from medstress.errors import MedstressError
+from medstress.names import TableName
 from medstress.records import PerturbedRow, atomic_path, read_tables
 from medstress.runs import family_of
 from medstress.score.robustness import read_scores

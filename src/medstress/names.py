@@ -1,0 +1,102 @@
+"""The names that studies, records and messages share."""
+
+from typing import Literal
+
+Modality = Literal[
+    "dermoscopy",
+    "mri",
+    "ct",
+    "xray",
+    "ultrasound",
+    "endoscopy",
+    "fundus",
+    "oct",
+    "pathology",
+    "microscopy",
+    "angiography",
+]
+Split = Literal["train", "val", "test"]
+PerturbationName = Literal[
+    "gaussian_noise",
+    "salt_and_pepper",
+    "speckle",
+    "gaussian_blur",
+    "motion_blur",
+    "brightness",
+    "contrast",
+    "jpeg",
+    "pixelate",
+    "rotation",
+    "scaling",
+    "translation",
+    "vignette",
+    "light_reflection",
+    "hair",
+    "mri_motion",
+    "mri_bias_field",
+    "mri_ghosting",
+    "us_acoustic_shadow",
+    "us_reverberation",
+    "endo_specular",
+    "endo_bubbles",
+    "endo_blood",
+    "endo_overexposure",
+    "oct_shadow",
+    "oct_blink",
+    "oct_row_motion",
+    "oct_defocus",
+    "oct_speckle",
+    "path_stain",
+    "path_bubbles",
+    "ct_metal_streaks",
+    "ct_beam_hardening",
+    "ct_photon_starvation",
+    "xray_scatter",
+    "xray_underexposure",
+    "xray_overexposure",
+    "xray_grid",
+    "window_level",
+    "angio_haze",
+    "fundus_illumination",
+    "fundus_haze",
+    "fundus_spots",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "zoom_blur",
+    "fog",
+    "frost",
+    "snow",
+    "elastic",
+    "saturate",
+    "spatter",
+]
+PublishedName = Literal[
+    "brightness_up",
+    "brightness_down",
+    "contrast_up",
+    "contrast_down",
+    "gamma_up",
+    "gamma_down",
+    "stain_deposit",
+    "bubble",
+    "black_corner",
+    "characters",
+    "compound",
+]
+"""Types that exist only at the fixed strengths of a published scale."""
+TypeName = PerturbationName | PublishedName
+ScaleName = Literal[
+    "ssim", "medfm_robust", "imagenet_c", "imagecorruptions", "cifar_c", "medmnist_c", "medimeta_c", "sure_vqa"
+]
+TableName = Literal[
+    "segmentation_main",
+    "segmentation_perturbations",
+    "segmentation_levels",
+    "segmentation_strategies",
+    "trainable_parameters",
+    "calibration",
+]
+FigureName = Literal["severity_curves", "image_grid"]
+MetricName = Literal["iou", "dice", "hd95", "nsd"]

@@ -1,0 +1,1 @@
+"""Published severity scales: the fixed strengths of other benchmarks, for comparison with their papers."""

@@ -1,0 +1,6 @@
+"""Every published scale by name."""
+
+from medstress.names import ScaleName
+from medstress.perturb.scales.protocol import Scale
+
+SCALES: dict[ScaleName, Scale] = {}
