@@ -14,8 +14,9 @@ from medstress.stage import message_for
 def _validate(arguments: argparse.Namespace) -> None:
     project = load_project(arguments.config)
     study = project.study
-    scored = sum(len(project.scored_on(run)) for run in project.runs)
-    cells = scored * len(study.perturbations.types) * len(study.perturbations.levels)
+    scored = [(run, dataset) for run in project.runs for dataset in project.scored_on(run)]
+    kinds = sum(len(project.perturbations_on(dataset)) for _, dataset in scored)
+    cells = kinds * len(study.perturbations.levels)
     print(
         f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(project.runs)} runs, "
         f"{len(study.perturbations.types)} perturbations, {cells} cells"

@@ -1,126 +1,20 @@
 """Reads a study and its cards from YAML and reports everything that is wrong with them at once."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from medstress.config import RUN_PATTERN, DatasetCard, ModelCard, Sam, Strategy, Study
-from medstress.names import PerturbationName
+from medstress.perturb.catalogue import types_of
+from medstress.perturb.levels import level_count
+from medstress.perturb.scales.registry import SCALES
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
-from medstress.runs import Run, expand, family_of
-from medstress.specs import (
-    FinetuneSpec,
-    PerturbSpec,
-    PredictSpec,
-    PrepareSpec,
-    ScoreSpec,
-    TableSpec,
-)
+from medstress.project import Project, severity_of
 
 _TABLES_OF_STRATEGIES = ("segmentation_strategies", "trainable_parameters")
-
-
-@dataclass(frozen=True)
-class Project:
-    """A validated study with the cards it names."""
-
-    study: Study
-    datasets: Mapping[str, DatasetCard]
-    models: Mapping[str, ModelCard]
-    strategies: Mapping[str, Strategy]
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """The study's runs by name, one for each training set and seed of a strategy."""
-        return {run.name: run for run in expand(self.study, self.strategies)}
-
-    def model_of(self, run: str) -> ModelCard:
-        """The model card of a run."""
-        return self.models[self.runs[run].model]
-
-    def scored_on(self, run: str) -> list[str]:
-        """The data sets that a run is scored on: its training set, or all of them where it has none."""
-        trainset = self.runs[run].trainset
-        return [dataset for dataset in self.study.datasets if trainset in (None, dataset)]
-
-    def prepare_spec(self, dataset: str) -> PrepareSpec:
-        """The part of the configuration that prepare_dataset depends on."""
-        # What only describes the data is left out: a corrected licence must not redo the study.
-        card = self.datasets[dataset].model_copy(update={"title": "", "licence": "", "reference": ""})
-        return PrepareSpec(card=card, limit=self.study.limit)
-
-    def perturb_spec(self, dataset: str, perturbation: str) -> PerturbSpec:
-        """The part of the configuration that perturb depends on."""
-        card = self.datasets[dataset]
-        return PerturbSpec(
-            dataset=dataset,
-            modality=card.modality,
-            perturbation=cast(PerturbationName, perturbation),
-            levels=self.study.perturbations.levels,
-            split=self.study.split,
-            background=card.background,
-        )
-
-    def finetune_spec(self, name: str) -> FinetuneSpec:
-        """The part of the configuration that finetune depends on."""
-        run = self.runs[name]
-        assert run.strategy is not None
-        assert run.trainset is not None
-        assert run.seed is not None
-        model = self.models[run.model]
-        assert isinstance(model, Sam)
-        return FinetuneSpec(model=model, strategy=self.strategies[run.strategy], trainset=run.trainset, seed=run.seed)
-
-    def predict_spec(self, run: str, dataset: str) -> PredictSpec:
-        """The part of the configuration that predict depends on."""
-        strategy = self.runs[run].strategy
-        return PredictSpec(
-            run=run,
-            model=self.model_of(run),
-            strategy=self.strategies[strategy] if strategy else None,
-            seed=self.runs[run].seed,
-            dataset=dataset,
-            split=self.study.split,
-            prompt=self.study.perturbations.prompt,
-        )
-
-    def score_spec(self, run: str, dataset: str) -> ScoreSpec:
-        """The part of the configuration that score depends on."""
-        seed = self.runs[run].seed or 0
-        return ScoreSpec(run=run, seed=seed, dataset=dataset, split=self.study.split, scoring=self.study.scoring)
-
-    def table_spec(self) -> TableSpec:
-        """The part of the configuration that tables and figures depend on."""
-        study, runs = self.study, self.runs.values()
-        families = {family_of(run.name): run for run in reversed(runs)}
-        return TableSpec(
-            study=study.study,
-            datasets={name: self.datasets[name].title for name in study.datasets},
-            split_units={name: self.datasets[name].split.unit for name in study.datasets},
-            runs={family: self._title(run) for family, run in reversed(families.items())},
-            scored_on={
-                family: [
-                    one
-                    for one in study.datasets
-                    if one in {run.trainset for run in runs if family_of(run.name) == family}
-                ]
-                for family, run in families.items()
-                if run.strategy
-            },
-            baselines=[family for family, run in reversed(families.items()) if self.models[run.model].baseline],
-            perturbations=list(study.perturbations.types),
-            levels=sorted(study.perturbations.levels),
-            metrics=list(study.scoring.metrics),
-            statistics=study.statistics,
-        )
-
-    def _title(self, run: Run) -> str:
-        title = self.models[run.model].title
-        return f"{title} + {self.strategies[run.strategy].title}" if run.strategy else title
 
 
 def _validate(kind: Any, data: Any, path: Path, problems: list[Problem]) -> Any:
@@ -182,6 +76,46 @@ def _expected_of_training(match: re.Match[str], strategy: Strategy, datasets: Se
     return ""
 
 
+def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, DatasetCard]) -> Iterator[Problem]:
+    """What does not go together in `perturbations`: types, scale, levels and the data sets."""
+    asked = study.perturbations
+
+    def problem(key: Key, found: object, expected: str) -> Problem:
+        whole: Key = ("perturbations", *key)
+        return Problem(str(source), ".".join(map(str, whole)), str(found), expected, line=line_of(source, whole))
+
+    variants = {} if asked.scale == "ssim" else SCALES[asked.scale].variants
+    for dataset, variant in asked.variants.items():
+        if dataset not in study.datasets:
+            yield problem(("variants", dataset), repr(dataset), f"one of {', '.join(study.datasets)}")
+        elif variant not in variants:
+            expected = f"one of {', '.join(variants)}" if len(variants) > 1 else f"no variants: {asked.scale} has none"
+            yield problem(("variants", dataset), repr(variant), expected)
+    if len(variants) > 1:
+        for dataset in study.datasets:
+            if dataset not in asked.variants and dataset not in variants:
+                expected = f"{asked.scale} differs by data set: {dataset}: one of {', '.join(variants)}"
+                yield problem(("variants",), f"nothing for {dataset}", expected)
+    if asked.scale == "ssim" and asked.compat:
+        yield problem(("compat",), "true", "a published `scale`: there is nothing else to be compatible with")
+    severities = {dataset: severity_of(asked, dataset) for dataset in cards}
+    kinds = {name: types_of(one) for name, one in severities.items() if one.variant in variants or not variants}
+    every = {name: kind for known in kinds.values() for name, kind in known.items()}
+    for index, name in enumerate(asked.types if kinds else []):
+        if name not in every:
+            expected = f"a type of the scale {asked.scale}: {', '.join(every)}"
+            yield problem(("types", index), repr(name), expected)
+            continue
+        if not any(name in kinds[one] and kinds[one][name].fits(cards[one].modality) for one in kinds):
+            fits = ", ".join(sorted(every[name].modalities)) or "other data sets of the scale"
+            have = ", ".join(f"{one} ({cards[one].modality})" for one in kinds)
+            yield problem(("types", index), repr(name), f"a type that fits one of {have}; {name} is for {fits}")
+        for place, level in enumerate(asked.levels):
+            if level > level_count(every[name]):
+                expected = f"1 to {level_count(every[name])}: {name} has no more levels on the scale {asked.scale}"
+                yield problem(("levels", place), level, expected)
+
+
 def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
@@ -239,6 +173,8 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         problems.append(
             Problem(str(source), "tables", "no run with a strategy", expected, line=line_of(source, ("tables",)))
         )
+    if study is not None and cards["datasets"]:
+        problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:
         raise ConfigError(problems)
     return Project(study, cards["datasets"], cards["models"], cards["strategies"])

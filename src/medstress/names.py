@@ -86,7 +86,7 @@ PublishedName = Literal[
     "compound",
 ]
 """Types that exist only at the fixed strengths of a published scale."""
-TypeName = PerturbationName | PublishedName
+TypeName = Literal[PerturbationName, PublishedName]
 ScaleName = Literal[
     "ssim", "medfm_robust", "imagenet_c", "imagecorruptions", "cifar_c", "medmnist_c", "medimeta_c", "sure_vqa"
 ]

@@ -69,6 +69,8 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
             yield f"{prefix}{name}", _takes(field), _default(field), field.description or _HINTS.get(name, "")
 
 
+# Longer lists of names are left to the description, which says where they are.
+_MOST_NAMES = 20
 # Keys whose meaning is the same wherever they stand.
 _HINTS = {
     "name": "Like the file's name.",
@@ -78,7 +80,7 @@ _HINTS = {
     "source": "Where the files are: see below.",
     "format": "The kind of source.",
     "task": "What is asked.",
-    "types": "Names of perturbations.",
+    "types": "Perturbations, by the names that `medstress list` prints.",
     "levels": "Severity levels.",
     "metrics": "intersection over union, Dice, 95 % Hausdorff distance in pixels, normalised surface Dice.",
     "baseline": "Marked as a sanity baseline in tables.",
@@ -100,7 +102,7 @@ def _unwrapped(kind: Any) -> list[Any]:
     """The alternatives of an annotation."""
     if get_origin(kind) is Annotated:
         return _unwrapped(get_args(kind)[0])
-    if get_origin(kind) in (None, list, dict, Literal):
+    if get_origin(kind) in (None, list, tuple, dict, Literal):
         return [kind]
     return [part for item in get_args(kind) for part in _unwrapped(item)]
 
@@ -112,22 +114,28 @@ def _takes(field: FieldInfo) -> str:
 def _type_name(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
+        return ", ".join(f"`{value}`" for value in arguments) if len(arguments) <= _MOST_NAMES else "text"
     if origin is Annotated:
         return _type_name(arguments[0])
     if origin is list:
         return f"list of {_type_name(arguments[0])}"
+    if origin is tuple:
+        return f"[{', '.join(_type_name(item) for item in arguments)}]"
     if origin is dict:
         return f"{_type_name(arguments[0])} to {_type_name(arguments[1])}"
-    if _is_model(kind):
-        return "a block"
-    return {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}[kind]
+    return (
+        "a block"
+        if _is_model(kind)
+        else {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}[kind]
+    )
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, dict) and value:
+        return ", ".join(f"`{key}: {list(item)}`" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(f"`{item}`" for item in value) or "none"
     return "none" if value in (None, "", {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"

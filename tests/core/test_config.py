@@ -237,5 +237,5 @@ def test_specs_carry_only_their_slice(monkeypatch):
     monkeypatch.chdir(ROOT)
     project = load_project(Path("config/config.yaml"))
     spec = project.perturb_spec("nuclei", "jpeg").model_dump()
-    assert set(spec) == {"dataset", "modality", "perturbation", "levels", "split", "background"}
+    assert set(spec) == {"dataset", "modality", "perturbation", "levels", "split", "background", "window", "severity"}
     assert "perturbations" not in project.prepare_spec("nuclei").model_dump_json()

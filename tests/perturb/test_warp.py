@@ -127,4 +127,6 @@ def test_colour_moves_like_grey():
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="unknown warp 'swirl'"):
-        matrix_of(WarpRow("swirl", (1.0,)))
+        warp_mask(disc(), WarpRow("swirl", (1.0,)))
+    with pytest.raises(ValueError, match="'rows' is not an affine warp"):
+        matrix_of(WarpRow("rows", (1.0,)))

@@ -8,7 +8,7 @@ import pytest
 
 from medstress.errors import MedstressError
 from medstress.records import ScoreRow, write_rows
-from medstress.score.robustness import GEOMETRIC, left_out, paired_drops, read_scores, relative_robustness
+from medstress.score.robustness import left_out, paired_drops, read_scores, relative_robustness
 
 
 def row(name: str, kind: str, level: int, value: float | None, status: str = "ok", metric: str = "iou") -> ScoreRow:
@@ -78,10 +78,6 @@ def test_no_clean_score(tmp_path: Path) -> None:
 
 def test_nothing_is_kept_of_nothing(tmp_path: Path) -> None:
     assert relative_robustness(paired_drops(frame_of(tmp_path, [row("a", "clean", 0, 0.9)]))) is None
-
-
-def test_geometric_types_are_those_that_move_pixels() -> None:
-    assert sorted(GEOMETRIC) == ["rotation", "scaling", "translation"]
 
 
 def test_the_order_of_files_does_not_change_a_row(tmp_path: Path) -> None:

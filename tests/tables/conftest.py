@@ -40,6 +40,7 @@ def spec_of(**changes: object) -> TableSpec:
         "runs": {"box": "Box_fill", "net": "Net"},
         "baselines": ["box"],
         "perturbations": ["gaussian_noise", "rotation"],
+        "fixed": ["rotation"],
         "levels": list(LEVELS),
         "metrics": ["iou", "dice", "hd95", "nsd"],
         "statistics": Statistics(resamples=200),

@@ -90,8 +90,19 @@ def score_spec(wildcards):
 
 
 def perturb_code(wildcards):
-    realise = PERTURBATIONS[wildcards.perturbation].realise
-    return fingerprint("medstress.perturb.build", realise.__module__)
+    scale = STUDY.perturbations.scale
+    if scale == "ssim":
+        source = PERTURBATIONS[wildcards.perturbation].realise.__module__
+    else:
+        source = f"medstress.perturb.scales.{scale}"
+    return fingerprint("medstress.perturb.build", source)
+
+
+def perturbed_records(wildcards):
+    return [
+        f"<results>/perturbed/{wildcards.dataset}/{perturbation}.parquet"
+        for perturbation in PROJECT.perturbations_on(wildcards.dataset)
+    ]
 
 
 def predict_code(wildcards):
@@ -138,11 +149,11 @@ RECORDS = {
     "samples": expand(
         "<results>/datasets/{dataset}/samples.parquet", dataset=STUDY.datasets
     ),
-    "perturbed": expand(
-        "<results>/perturbed/{dataset}/{perturbation}.parquet",
-        dataset=STUDY.datasets,
-        perturbation=STUDY.perturbations.types,
-    ),
+    "perturbed": [
+        f"<results>/perturbed/{dataset}/{perturbation}.parquet"
+        for dataset in STUDY.datasets
+        for perturbation in PROJECT.perturbations_on(dataset)
+    ],
     "predictions": [
         f"<results>/predictions/{run}/{dataset}.parquet" for run, dataset in SCORED
     ],

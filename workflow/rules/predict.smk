@@ -5,10 +5,7 @@ rule predict:
         samples="<results>/datasets/{dataset}/samples.parquet",
         weights=model_files,
         tensors=trained_tensors,
-        perturbed=expand(
-            "<results>/perturbed/{{dataset}}/{perturbation}.parquet",
-            perturbation=STUDY.perturbations.types,
-        ),
+        perturbed=perturbed_records,
     output:
         "<results>/predictions/{run}/{dataset}.parquet",
     log:

@@ -3,10 +3,7 @@ rule score:
     input:
         images="<results>/datasets/{dataset}/images.parquet",
         samples="<results>/datasets/{dataset}/samples.parquet",
-        perturbed=expand(
-            "<results>/perturbed/{{dataset}}/{perturbation}.parquet",
-            perturbation=STUDY.perturbations.types,
-        ),
+        perturbed=perturbed_records,
         predictions="<results>/predictions/{run}/{dataset}.parquet",
     output:
         "<results>/scores/{run}/{dataset}.parquet",

@@ -60,18 +60,16 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
     Rows go through the data sets in turn, so that each appears; a row shows the largest object of a data set, or the
     next largest where the data set comes up again. SSIM is that of the whole image, of which a window is shown.
     """
-    kinds = _kinds(spec.perturbations)
+    chosen = _rows(spec)
     columns = 1 + len(spec.levels)
-    size = (PAGE_WIDTH, PAGE_WIDTH / (columns + 0.35) * len(kinds) * 1.14 + 0.5)
+    size = (PAGE_WIDTH, PAGE_WIDTH / (columns + 0.35) * len(chosen) * 1.14 + 0.5)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.02, wspace=0, hspace=0))
-    grid = figure.subplots(len(kinds), columns, squeeze=False)
-    names = list(spec.datasets)
+    grid = figure.subplots(len(chosen), columns, squeeze=False)
     shown = _shown(spec)
     titles, colours = dataset_titles(spec), colours_of(list(spec.runs))
-    for index, kind in enumerate(kinds):
-        dataset = names[index % len(names)]
+    for index, (kind, dataset) in enumerate(chosen):
         path = _path_of(sources["perturbed"], dataset, kind)
-        subject = _subject(sources, path, dataset, index // len(names))
+        subject = _subject(sources, path, dataset, [name for _, name in chosen[:index]].count(dataset))
         cells = {cell.level: cell for cell in _cells(subject, path, spec.levels)}
         answers = {
             run: _answers(sources["predictions"], run, dataset, kind, subject)
@@ -99,11 +97,15 @@ def _shown(spec: TableSpec) -> list[str]:
     return [run for run in spec.runs if run in chosen]
 
 
-def _kinds(perturbations: Sequence[str]) -> list[str]:
-    """Up to six types of the study, in the study's order."""
-    chosen = [name for name in _FIRST if name in perturbations]
-    chosen += [name for name in perturbations if name not in chosen]
-    return [name for name in perturbations if name in chosen[:_ROWS]]
+def _rows(spec: TableSpec) -> list[tuple[str, str]]:
+    """Up to six types of the study, in the study's order, each with the data set that was shown least so far."""
+    preferred = [name for name in _FIRST if name in spec.perturbations]
+    preferred += [name for name in spec.perturbations if name not in preferred]
+    rows: list[tuple[str, str]] = []
+    for kind in (name for name in spec.perturbations if name in preferred[:_ROWS]):
+        fitting = [dataset for dataset in spec.datasets if kind in spec.perturbations_on(dataset)]
+        rows.append((kind, min(fitting, key=[dataset for _, dataset in rows].count)))
+    return rows
 
 
 def _path_of(paths: Sequence[Path], folder: str, stem: str) -> Path:

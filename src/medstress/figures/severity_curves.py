@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from medstress.figures.style import GREY, PAGE_WIDTH, colours_of, legend_columns, markers_of
 from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
-from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, paired_drops, read_scores
+from medstress.score.robustness import SCORED, clean_scores, paired_drops, read_scores
 from medstress.score.titles import dataset_titles, plural, run_titles
 from medstress.specs import TableSpec
 
@@ -86,7 +86,7 @@ def _panel(axes: Axes, spec: TableSpec, dataset: str, pairs: pd.DataFrame, clean
     for run in spec.runs_on(dataset):
         start = clean[(clean["run"] == run) & clean["status"].isin(SCORED)]
         own = pairs[(pairs["run"] == run) & pairs["scored"]]
-        moved = own["perturbation"].isin(GEOMETRIC)
+        moved = own["perturbation"].isin(spec.fixed)
         for part, solid in [(own[~moved], True), (own[moved], False)]:
             points = list(_points(spec, dataset, start, part))
             if len(points) < 2:
@@ -137,12 +137,12 @@ def _legend(spec: TableSpec) -> list[Line2D]:
         Line2D([], [], color=colours[run], marker=markers[run], markersize=3.5, label=title)
         for run, title in run_titles(spec).items()
     ]
-    moved = [name for name in spec.perturbations if name in GEOMETRIC]
-    calibrated = [name for name in spec.perturbations if name not in GEOMETRIC]
+    moved = [name for name in spec.perturbations if name in spec.fixed]
+    calibrated = [name for name in spec.perturbations if name not in spec.fixed]
     kinds = []
     if calibrated:
         kinds.append(Line2D([], [], color="black", label=plural(len(calibrated), "SSIM-calibrated type")))
     if moved:
-        label = plural(len(moved), "geometric type")
+        label = f"{plural(len(moved), 'type')} at fixed strengths"
         kinds.append(Line2D([], [], color="black", linewidth=0.9, linestyle=_DASHED, label=label))
     return runs + kinds

@@ -7,13 +7,9 @@ import numpy as np
 import pandas as pd
 
 from medstress.errors import MedstressError
-from medstress.perturb.registry import PERTURBATIONS
 from medstress.records import ScoreRow, read_tables
 from medstress.runs import family_of
 from medstress.score.metrics import SMALLER_IS_BETTER
-
-GEOMETRIC: frozenset[str] = frozenset(name for name, kind in PERTURBATIONS.items() if kind.moves_pixels)
-"""Types that move pixels. Their levels are displacements of a table and do not compare with SSIM levels."""
 
 SCORED = ("ok", "empty")
 """Statuses that means count: an empty prediction is a wrong answer, not a missing one."""

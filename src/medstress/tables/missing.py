@@ -34,7 +34,7 @@ def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
             for metric in spec.metrics:
                 if (dataset, run, metric) not in clean:
                     notes.append(f"{where}: no clean {metric}.")
-                for kind in spec.perturbations:
+                for kind in spec.perturbations_on(dataset):
                     lacking = [level for level in spec.levels if (dataset, run, kind, level, metric) not in found]
                     if lacking:
                         notes.append(f"{where}: no {metric} for {kind}, {_levels_text(lacking)}.")
@@ -46,7 +46,7 @@ def missing_perturbed(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     found = _found(frame, ["dataset", "perturbation", "level"])
     notes = []
     for dataset, title in dataset_titles(spec).items():
-        for kind in spec.perturbations:
+        for kind in spec.perturbations_on(dataset):
             lacking = [level for level in spec.levels if (dataset, kind, level) not in found]
             if lacking:
                 notes.append(f"{title}: no images for {kind}, {_levels_text(lacking)}.")

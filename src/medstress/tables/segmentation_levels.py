@@ -6,7 +6,7 @@ import pandas as pd
 
 from medstress.score.bootstrap import Estimate, estimate_column
 from medstress.score.metrics import METRICS, primary_metric
-from medstress.score.robustness import GEOMETRIC, SCORED, clean_scores, left_out, paired_drops
+from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.specs import TableSpec
 from medstress.tables.layout import (
@@ -23,8 +23,8 @@ from medstress.tables.missing import missing_scores
 TITLE = "Segmentation: scores by level"
 CAPTION = (
     "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale "
-    "ssim: types whose levels are SSIM bands. Scale table: types that move pixels, whose levels are displacements. "
-    "Drops are paired, clean minus perturbed of the same object. Where cells are unreachable, the means of two levels "
+    "ssim: types whose levels are SSIM bands. Scale table: types whose levels are fixed strengths, as displacements "
+    "are. Drops are paired, clean minus perturbed of the same object. Where cells are unreachable, the means of two levels "
     f"are over different objects: compare their drops. {VALID_PIXELS} {INTERVALS} Of a strategy all seeds count."
 )
 
@@ -40,7 +40,7 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
             clean = clean_scores(scores)
             clean = clean[(clean["dataset"] == dataset) & (clean["run"] == run)]
             own = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
-            moved = own["perturbation"].isin(GEOMETRIC)
+            moved = own["perturbation"].isin(spec.fixed)
             names = {"dataset": dataset, "run": run}
             if len(clean):
                 rows.append(names | {"scale": "clean", "level": 0} | _clean(spec, clean, metrics, dataset))

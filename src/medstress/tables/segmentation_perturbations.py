@@ -6,7 +6,7 @@ import pandas as pd
 
 from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
-from medstress.score.robustness import GEOMETRIC, left_out, paired_drops
+from medstress.score.robustness import left_out, paired_drops
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.specs import TableSpec
 from medstress.tables.layout import (
@@ -67,7 +67,7 @@ def _row(
     return {
         "dataset": dataset,
         "perturbation": perturbation,
-        "scale": "table" if perturbation in GEOMETRIC else "ssim",
+        "scale": "table" if perturbation in spec.fixed else "ssim",
         "run": run,
         "metric": metric,
         **columns_of("drop", value),
@@ -89,7 +89,7 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     for row in table.to_dict("records"):
         cells.setdefault((row["dataset"], row["perturbation"]), {})[row["run"]] = row
     for (dataset, kind), by_run in cells.items():
-        mark = "†" if kind in GEOMETRIC else ""
+        mark = "†" if kind in spec.fixed else ""
         shown = {"Data set": datasets[dataset], "Perturbation": kind.replace("_", " ") + mark}
         for run, title in runs.items():
             shown[f"{title}: {drop_title(metric)}"] = _cell(by_run.get(run), metric)
