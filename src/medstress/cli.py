@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from medstress.commands import add_export_command, add_image_commands
 from medstress.configfile import load_project
 from medstress.reference import MARK, json_schema, key_reference
 from medstress.stage import message_for
@@ -58,6 +59,8 @@ def main() -> int:
         command.set_defaults(action=action)
     schema = commands.add_parser("schema", help="regenerate the JSON schema and the reference in config/README.md")
     schema.set_defaults(action=_schema)
+    add_image_commands(commands)
+    add_export_command(commands)
     arguments = parser.parse_args()
     try:
         arguments.action(arguments)

@@ -116,7 +116,7 @@ def test_seven_runs_stay_readable(tmp_path: Path, make_spec, make_score) -> None
     assert len({line.get_color() for line in many.lines}) == 7
     (legend,) = figure.legends
     shown = [text.get_text() for text in legend.get_texts()]
-    assert {"Foundation model (sam)", "Foundation model (sam2)", "1 geometric type"} < set(shown)
+    assert {"Foundation model (sam)", "Foundation model (sam2)", "1 type at fixed strengths"} < set(shown)
     box, page = legend.get_window_extent(), figure.bbox
     assert page.x0 <= box.x0 < box.x1 <= page.x1
     assert page.y0 <= box.y0 < box.y1 <= many.get_window_extent().y0

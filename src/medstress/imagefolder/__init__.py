@@ -1,0 +1,1 @@
+"""Perturbed copies of a folder of images, without a study."""

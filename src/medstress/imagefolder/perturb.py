@@ -1,0 +1,267 @@
+"""Perturbs every image of a folder: out/{type}/{level}/{name}.png and a manifest."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from medstress.datasets.candidate import BadSampleError
+from medstress.datasets.formats import grid_of, is_picture, read_picture, stem_of
+from medstress.datasets.picture import Picture, Values
+from medstress.errors import MedstressError
+from medstress.fingerprint import fingerprint
+from medstress.imagefolder.ledger import Ledger, StoredCell
+from medstress.journal import content_key
+from medstress.names import Modality
+from medstress.perturb.catalogue import type_of
+from medstress.perturb.corrupt import checked_scene
+from medstress.perturb.levels import level_count, make_levels, require_fit
+from medstress.perturb.protocol import Perturbation, Scene
+from medstress.perturb.scales.protocol import Published
+from medstress.perturb.warp import valid_pixels
+from medstress.pixels import encode_mask, encode_png
+from medstress.seeds import seed_of
+from medstress.specs import SeveritySpec
+
+# Tasks that wait for each worker: enough to keep it busy, few enough to hold no more than a few images.
+_WAITING = 4
+
+
+@dataclass(frozen=True)
+class FolderJob:
+    """What is done to a folder. window: intensities shown as 0 and 255, for files with more than 8 bits."""
+
+    source: Path
+    out: Path
+    modality: Modality
+    types: tuple[str, ...]
+    levels: tuple[int, ...]
+    severity: SeveritySpec
+    seed: int = 0
+    window: tuple[float, float] | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One image, and the types that are still to be made of it with the keys of their units."""
+
+    image_id: str
+    path: Path
+    layer: int | None
+    keys: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """manifest: the written file. made and found: units (image and type) of this run and of earlier ones."""
+
+    manifest: Path
+    made: int
+    found: int
+    statuses: dict[str, int]
+    rejects: tuple[str, ...]
+
+
+def perturb_folder(job: FolderJob, *, workers: int = 1, progress: bool = True) -> Outcome:
+    """Write the perturbed images and the manifest; what an earlier run made of the same files is kept.
+
+    The bytes do not depend on `workers` nor on interruptions; a draw depends on (seed, image id, type). Images that
+    cannot be read are named in `rejects` and left out. Raises MedstressError where the folder holds no image, two
+    images have one name, or a type or level does not fit.
+    """
+    kinds = _checked_kinds(job)
+    images = _images(job)
+    code = {name: fingerprint("medstress.perturb.levels", _module_of(kind)) for name, kind in kinds.items()}
+    job.out.mkdir(parents=True, exist_ok=True)
+    rejects: list[str] = []
+    made = 0
+    with Ledger(job.out) as ledger, tqdm(total=len(images), unit="image", disable=None if progress else True) as bar:
+        tasks = _tasks(job, images, code, ledger, rejects, bar.update)
+        for task, result in _run(partial(_make, job), tasks, workers):
+            if isinstance(result, str):
+                rejects.append(result)
+            else:
+                for (name, key), cells in zip(task.keys, result, strict=True):
+                    ledger.add(name, task.image_id, key, cells)
+                made += len(result)
+            bar.update()
+        manifest = ledger.write_manifest()
+        found = len(images) * len(job.types) - made - len(rejects) * len(job.types)
+        return Outcome(manifest, made, found, ledger.counts(), tuple(rejects))
+
+
+def _checked_kinds(job: FolderJob) -> dict[str, Perturbation | Published]:
+    kinds: dict[str, Perturbation | Published] = {}
+    problems = []
+    for name in job.types:
+        try:
+            kinds[name] = type_of(name, job.severity)
+            if not job.force:
+                require_fit(kinds[name], job.modality, "this folder")
+        except MedstressError as error:
+            hint = " (--force makes it all the same)" if name in kinds else ""
+            problems.append(f"{error}{hint}")
+            continue
+        count = level_count(kinds[name])
+        if wrong := [level for level in job.levels if not 1 <= level <= count]:
+            problems.append(f"{name} has levels 1 to {count}, not {', '.join(map(str, wrong))}")
+    if problems:
+        raise MedstressError("\n".join(dict.fromkeys(problems)))
+    return kinds
+
+
+def _module_of(kind: Perturbation | Published) -> str:
+    realise = kind.realise
+    return str((realise.func if isinstance(realise, partial) else realise).__module__)
+
+
+def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
+    """Every image below the folder by its id: the path without the extension, with the slice of a volume."""
+    if not job.source.is_dir():
+        raise MedstressError(f"{job.source}: no such folder")
+    inside = job.out.resolve()
+    by_id: dict[str, list[Path]] = {}
+    images: list[tuple[str, Path, int | None]] = []
+    for path in sorted(job.source.rglob("*")):
+        below = path.relative_to(job.source)
+        hidden = any(part.startswith(".") for part in below.parts)
+        if hidden or path.resolve().is_relative_to(inside) or not is_picture(path):
+            continue
+        image_id = (below.parent / stem_of(path)).as_posix()
+        by_id.setdefault(image_id, []).append(path)
+        grid = grid_of(path)
+        layers = [None] if grid is None else list(range(grid.shape[2]))
+        images += [(image_id if z is None else f"{image_id}_z{z:03d}", path, z) for z in layers]
+    if twice := [f"{', '.join(map(str, paths))}" for paths in by_id.values() if len(paths) > 1]:
+        raise MedstressError("images with one name would overwrite each other: " + "; ".join(twice))
+    if not images:
+        raise MedstressError(f"{job.source}: no image found. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read.")
+    return sorted(images)
+
+
+def _tasks(
+    job: FolderJob,
+    images: Iterable[tuple[str, Path, int | None]],
+    code: dict[str, str],
+    ledger: Ledger,
+    rejects: list[str],
+    skipped: Callable[[], object],
+) -> Iterator[_Task]:
+    settings = repr((job.modality, job.levels, job.seed, job.window, job.severity.model_dump_json()))
+    for image_id, path, layer in images:
+        try:
+            with path.open("rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        except OSError as error:
+            rejects.append(f"{path}: {error.strerror}")
+            skipped()
+            continue
+        keys = [(name, content_key(digest, str(layer), settings, name, code[name])) for name in job.types]
+        missing = tuple((name, key) for name, key in keys if not ledger.holds(name, image_id, key))
+        if missing:
+            yield _Task(image_id, path, layer, missing)
+        else:
+            skipped()
+
+
+def _run(
+    make: Callable[[_Task], list[list[StoredCell]] | str], tasks: Iterable[_Task], workers: int
+) -> Iterator[tuple[_Task, list[list[StoredCell]] | str]]:
+    """Results in the order of the tasks, with a bounded number of tasks at work."""
+    if workers == 1:
+        cv2.setNumThreads(1)
+        for task in tasks:
+            yield task, make(task)
+        return
+    waiting: deque[tuple[_Task, Future[list[list[StoredCell]] | str]]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        for task in tasks:
+            waiting.append((task, pool.submit(make, task)))
+            if len(waiting) >= workers * _WAITING:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _one_thread() -> None:
+    # Work is spread over processes; threads inside each would only compete.
+    cv2.setNumThreads(1)
+
+
+def _scene(job: FolderJob, task: _Task) -> Scene:
+    picture = read_picture(task.path, task.layer)
+    where = str(task.path)
+    if picture.values.dtype == np.uint8:
+        return checked_scene(_upright(picture, (0, 255)), modality=job.modality, where=where)
+    window = job.window
+    if window is None and picture.window is not None:
+        window = picture.window.low, picture.window.high
+    if window is None:
+        raise MedstressError(
+            f"{where}: {picture.values.dtype} needs a declared window: give --window LOW,HIGH, the intensities shown "
+            "as black and white"
+        )
+    values = _upright(picture, window) if picture.inverted else picture.values
+    return checked_scene(values, modality=job.modality, window=window, where=where)
+
+
+def _upright(picture: Picture, window: tuple[float, float]) -> Values:
+    """The values with high ones bright, mirrored in the middle of the window where they are stored the other way."""
+    return sum(window) - picture.values if picture.inverted else picture.values
+
+
+def _make(job: FolderJob, task: _Task) -> list[list[StoredCell]] | str:
+    """The cells of each type of a task, files written; or why the image cannot be used."""
+    try:
+        scene = _scene(job, task)
+    except (BadSampleError, MedstressError) as error:
+        return str(error)
+    return [_cells(job, task.image_id, scene, name) for name, _ in task.keys]
+
+
+def _cells(job: FolderJob, image_id: str, scene: Scene, name: str) -> list[StoredCell]:
+    seed = seed_of("folder", str(job.seed), image_id, name)
+    height, width = scene.image.shape[:2]
+    cells = []
+    for made in make_levels(type_of(name, job.severity), scene, job.levels, seed, job.severity):
+        cell, warp = made.cell, made.warp
+        file = f"{name}/{cell.level}/{image_id}.png"
+        _write(job.out / file, encode_png(cell.image))
+        cells.append(
+            StoredCell(
+                image_id=image_id,
+                perturbation=name,
+                level=cell.level,
+                file=file,
+                strength=cell.strength,
+                ssim=cell.ssim,
+                band_low=None if made.band is None else made.band[0],
+                band_high=None if made.band is None else made.band[1],
+                seed=seed,
+                status=cell.status,
+                valid=None if warp is None else encode_mask(valid_pixels(height, width, warp)),
+                warp=warp,
+            )
+        )
+    return cells
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        staged.write_bytes(data)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
