@@ -1,5 +1,6 @@
 # make demo    set up and run the embedded study            make test    set up and run every check
 # make bench   speed, with peers in the same run            make clean   remove the environment and the results
+# make gallery docs/gallery.md and docs/scales.md, with pictures of every perturbation
 #
 # PYTHON         interpreter to start from (3.11 or newer)
 # STUDY          configuration to run instead of the demo
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench gallery clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -36,6 +37,9 @@ bench: $(VENV)/installed-test
 	@mkdir -p .benchmarks
 	$(BIN)/python -m pytest benchmarks -q --benchmark-enable --benchmark-json=.benchmarks/last.json --benchmark-quiet
 	@$(BIN)/python benchmarks/ratios.py .benchmarks/last.json
+
+gallery: $(VENV)/installed
+	$(BIN)/python docs/gallery.py
 
 clean:
 	rm -rf $(VENV) results/*/ .snakemake

@@ -74,6 +74,12 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def read_table(provenance: Path) -> list[dict[str, str]]:
+    """The rows of a provenance.csv."""
+    with provenance.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
 def check_raw(raw: Path, table: Sequence[dict[str, str]]) -> None:
     """Raise MedstressError naming every raw file that is missing or is not the one in the table."""
     problems = []
@@ -187,9 +193,10 @@ def cut_anatomy(raw: Path) -> Iterator[Cut]:
 
 
 def write_png(path: Path, values: Array) -> None:
-    """Write a grey PNG, 8 or 16 bits, packed as small as zlib can."""
+    """Write a PNG packed as small as zlib can: grey [H, W], 8 or 16 bits, or uint8 RGB [H, W, 3]."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), np.ascontiguousarray(values), (cv2.IMWRITE_PNG_COMPRESSION, 9)):
+    stored = values[..., ::-1] if values.ndim == 3 else values
+    if not cv2.imwrite(str(path), np.ascontiguousarray(stored), (cv2.IMWRITE_PNG_COMPRESSION, 9)):
         raise MedstressError(f"{path}: could not be written")
 
 
@@ -211,45 +218,50 @@ def write_set(folder: Path, cuts: Sequence[Cut]) -> None:
         writer.writerows(rows)
 
 
-def provenance_page(table: Sequence[dict[str, str]]) -> str:
-    """The provenance table for people, in Markdown."""
+def provenance_page(table: Sequence[dict[str, str]], what: str, changes: str, script: str) -> str:
+    """The provenance table for people, in Markdown. `what` names the images, `changes` what the script did to them."""
     lines = [
-        "# Where the embedded images come from",
+        f"# Where the {what} images come from",
         "",
-        "Made by `python resources/cut_embedded.py --raw DIR` from provenance.csv; do not edit. `DIR` holds the raw",
+        f"Made by `python resources/{script} --raw DIR` from provenance.csv; do not edit. `DIR` holds the raw",
         "files under the names of the first column. The licence texts are in [licences](licences). What was changed on",
-        "the way: slices, crops and tiles were cut, intensities mapped to 8 bits, labels that are not used removed.",
+        f"the way: {changes}",
         "SHA256SUMS lists every file that was made.",
         "",
         "| raw file | package | version | file in the package | licence | saved otherwise | used in | sha256 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in table:
-        licence = f"[{row['licence']}](licences/{row['licence_file']})"
+        licence = f"[{row['licence']}](licences/{row['licence_file']})" if row["licence_file"] else row["licence"]
         cells = [row["raw_file"], row["package"], row["version"], row["file_in_package"], licence]
         lines.append("| " + " | ".join([*cells, row["changed"] or "no", row["used_in"], f"`{row['sha256']}`"]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def cut_all(raw: Path, provenance: Path, out: Path) -> None:
-    """Check the raw files against `provenance` and write everything into `out`."""
-    with provenance.open(newline="", encoding="utf-8") as handle:
-        table = list(csv.DictReader(handle))
-    check_raw(raw, table)
-    write_set(out / "brain_mri_tumour", list(cut_tumours(raw, "brain_mri_tumour", train="brain2", test="brain1")))
-    write_set(out / "lung_ct_tumour", list(cut_tumours(raw, "lung_ct_tumour", train="lung1", test="lung2")))
-    write_set(out / "nuclei", list(cut_nuclei(raw)))
-    write_set(out / "brain_anatomy", list(cut_anatomy(raw)))
-    for row in table:
+def write_papers(raw: Path, provenance: Path, out: Path, page: str) -> None:
+    """Write what goes with the images: licences, the provenance as a table and as a page, and the sha256 of all."""
+    for row in read_table(provenance):
         if row["used_in"] == "licences":
             (out / "licences").mkdir(exist_ok=True)
             shutil.copyfile(raw / row["raw_file"], out / "licences" / row["licence_file"])
-    (out / "PROVENANCE.md").write_text(provenance_page(table), encoding="utf-8")
+    (out / "PROVENANCE.md").write_text(page, encoding="utf-8")
     if provenance.resolve() != (out / "provenance.csv").resolve():
         shutil.copyfile(provenance, out / "provenance.csv")
     sums = out / "SHA256SUMS"
     files = sorted(path for path in out.rglob("*") if path.is_file() and path != sums)
     sums.write_text("".join(f"{sha256_of(path)}  {path.relative_to(out).as_posix()}\n" for path in files))
+
+
+def cut_all(raw: Path, provenance: Path, out: Path) -> None:
+    """Check the raw files against `provenance` and write everything into `out`."""
+    table = read_table(provenance)
+    check_raw(raw, table)
+    write_set(out / "brain_mri_tumour", list(cut_tumours(raw, "brain_mri_tumour", train="brain2", test="brain1")))
+    write_set(out / "lung_ct_tumour", list(cut_tumours(raw, "lung_ct_tumour", train="lung1", test="lung2")))
+    write_set(out / "nuclei", list(cut_nuclei(raw)))
+    write_set(out / "brain_anatomy", list(cut_anatomy(raw)))
+    changes = "slices, crops and tiles were cut, intensities mapped to 8 bits, labels that are not used removed."
+    write_papers(raw, provenance, out, provenance_page(table, "embedded", changes, "cut_embedded.py"))
 
 
 def main() -> int:

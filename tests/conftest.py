@@ -1,15 +1,23 @@
-"""Real images for tests: the embedded data, as it is committed."""
+"""Images for tests: the embedded data and the gallery's pictures, as they are committed."""
 
+import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from medstress.pixels import Image
+from medstress.names import Modality
+from medstress.pixels import Image, decode_png
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "resources" / "embedded"
+GALLERY = ROOT / "resources" / "gallery"
+EMBEDDED_OF: dict[Modality, tuple[str, ...]] = {
+    "mri": ("brain_mri_tumour", "brain_anatomy"),
+    "ct": ("lung_ct_tumour",),
+    "microscopy": ("nuclei",),
+}
 
 
 def embedded_image(dataset: str, index: int = 0) -> Image:
@@ -17,6 +25,17 @@ def embedded_image(dataset: str, index: int = 0) -> Image:
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     assert image is not None, path
     return np.asarray(image, dtype=np.uint8)
+
+
+def images_of(modality: Modality) -> dict[str, Image]:
+    """The gallery's pictures of a modality and the first embedded image of each data set, uint8 grey or RGB."""
+    found = {}
+    with (GALLERY / "sheet.csv").open(newline="") as handle:
+        for row in csv.DictReader(handle):
+            if row["modality"] == modality:
+                name = row["file"].removesuffix(".png")
+                found[name] = decode_png((GALLERY / row["file"]).read_bytes(), where=row["file"])
+    return found | {name: embedded_image(name) for name in EMBEDDED_OF.get(modality, ())}
 
 
 def in_colour(grey: Image) -> Image:

@@ -173,7 +173,7 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         problems.append(
             Problem(str(source), "tables", "no run with a strategy", expected, line=line_of(source, ("tables",)))
         )
-    if study is not None and cards["datasets"]:
+    if study is not None and set(cards["datasets"]) == set(study.datasets):
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:
         raise ConfigError(problems)

@@ -88,7 +88,7 @@ def read_labels(path: Path, ids: Sequence[str]) -> Labels:
             problems.append(
                 f"{path}: {row['image_id']}: labels are class indices, not {[row[name] for name in columns]}"
             )
-    if missing := [name for name in ids if name not in labels]:
+    if missing := sorted(set(ids) - {row["image_id"] for row in rows}):
         problems.append(f"{path}: {len(missing)} images have no label: {', '.join(missing[:5])}")
     if problems:
         raise MedstressError("\n".join(problems))

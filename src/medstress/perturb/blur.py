@@ -12,11 +12,14 @@ from medstress.pixels import Image, to_uint8
 
 
 def _gaussian_blur(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Convolution with an isotropic Gaussian; the border is mirrored.
+    """The view is unsharp in all directions alike.
 
-    With a mirrored border the cosine transform turns the convolution into a product with exp(-sigma^2 w^2 / 2)
-    (Martucci, "Symmetric convolution and the discrete sine and cosine transforms", IEEE TSP 1994), so a rendering
-    costs one inverse transform whatever sigma is.
+    Convolution with exp(-r^2 / (2 sigma^2)) / (2 pi sigma^2); the border is mirrored. With a mirrored border the cosine
+    transform turns the convolution into a product with exp(-sigma^2 w^2 / 2), so a rendering costs one inverse
+    transform whatever sigma is.
+
+    Source: Martucci, "Symmetric convolution and the discrete sine and cosine transforms", IEEE Transactions on Signal
+    Processing, 1994.
     """
     spectrum = fft.dctn(scene.image.astype(np.float32), axes=(0, 1), norm="ortho")
     height, width = scene.image.shape[:2]
@@ -53,7 +56,13 @@ def line_kernel(length: float, angle: float) -> npt.NDArray[np.float32]:
 
 
 def _motion_blur(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Convolution with a line at an angle that is drawn once; the border is mirrored."""
+    """The scene or the camera moves at constant speed while the image is taken.
+
+    I' = mean of I(p + t (cos a, sin a)) over -l / 2 < t < l / 2, with l the length of the path and its angle a drawn
+    once; the border is mirrored.
+
+    Source: Gonzalez and Woods, Digital Image Processing, 3rd edition, 2008 (blur by linear motion).
+    """
     angle = rng.uniform(0, math.pi)
 
     def render(length: float) -> Image:

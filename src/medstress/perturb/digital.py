@@ -9,7 +9,14 @@ from medstress.pixels import Image
 
 
 def _jpeg(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Baseline JPEG (ITU-T T.81) at libjpeg quality 100 - strength; colour with 4:2:0 chroma, as cameras write it."""
+    """The image was stored with lossy compression: blocks, ringing at edges, and colours of less detail.
+
+    Baseline JPEG at libjpeg quality Q = 100 - strength: the cosine transform of each 8x8 block is rounded to multiples
+    of the standard's table, times 50 / Q for Q < 50 and 2 - Q / 50 above. Colour has 4:2:0 chroma, as cameras write it.
+
+    Source: Recommendation ITU-T T.81, 1992; Wallace, "The JPEG still picture compression standard", Communications of
+    the ACM, 1991.
+    """
     stored = np.ascontiguousarray(scene.image[..., ::-1]) if scene.image.ndim == 3 else scene.image
 
     def render(loss: float) -> Image:
@@ -23,7 +30,13 @@ def _jpeg(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 def _pixelate(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Averaged down to 1 / b of the size, and back up with nearest neighbours."""
+    """The image was kept too small and enlarged again: square blocks of one colour.
+
+    Averaged down to 1 / b of the size, and back up with nearest neighbours.
+
+    Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
+    perturbations", ICLR 2019 (pixelation as a corruption).
+    """
     height, width = scene.image.shape[:2]
 
     def render(block: float) -> Image:

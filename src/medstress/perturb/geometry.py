@@ -21,7 +21,12 @@ def _centre(image: Image) -> tuple[float, float]:
 
 
 def _rotation(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Rotation about the image's centre, clockwise or not as drawn."""
+    """The scene lies at an angle in the frame.
+
+    p' = c + R(s * angle) (p - c), with c the image's centre, R a rotation, and the sense s = -1 or 1 drawn once.
+
+    Source: Engstrom, Tran, Tsipras, Schmidt and Madry, "Exploring the landscape of spatial robustness", ICML 2019.
+    """
     sign = 1 if rng.random() < 0.5 else -1
 
     def warp(degrees: float) -> WarpRow:
@@ -31,7 +36,12 @@ def _rotation(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 def _scaling(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """The scene shrinks about the image's centre by a share of its size, as if the field of view had grown."""
+    """The scene is smaller in the frame, as if the field of view had grown.
+
+    p' = c + (1 - share) * (p - c), with c the image's centre.
+
+    Source: Szeliski, "Computer Vision: Algorithms and Applications", Springer, 2022 (planar transformations).
+    """
 
     def warp(share: float) -> WarpRow:
         return affine(np.asarray(cv2.getRotationMatrix2D(_centre(scene.image), 0.0, 1 - share)))
@@ -40,7 +50,12 @@ def _scaling(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 def _translation(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """The scene moves by a share of the image's sides, in a direction that is drawn once."""
+    """The scene is not in the middle of the frame.
+
+    p' = p + share * (width * cos a, height * sin a), with the direction a drawn once.
+
+    Source: Engstrom, Tran, Tsipras, Schmidt and Madry, "Exploring the landscape of spatial robustness", ICML 2019.
+    """
     height, width = scene.image.shape[:2]
     angle = rng.uniform(0, 2 * math.pi)
 

@@ -14,7 +14,14 @@ def _table_lookup(image: Image, table: np.ndarray[tuple[int], np.dtype[np.float6
 
 
 def _brightness(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """clip(I + b), towards the end of the range that is farther from the mean, where there is room to change."""
+    """A display or a gain is set too bright or too dark.
+
+    clip(I + b), towards the end of the range that is farther from the mean, where there is room to change: darker
+    images get brighter, and bright ones darker.
+
+    Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
+    perturbations", ICLR 2019 (brightness as a corruption).
+    """
     sign = 1 if scene.image.mean() < 127.5 else -1
 
     def render(offset: float) -> Image:
@@ -24,7 +31,13 @@ def _brightness(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 def _contrast(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Mean + (1 - c) * (I - mean): contrast is lost about the image's mean."""
+    """Contrast is lost about the image's mean, until all is one grey.
+
+    I' = mean + (1 - c) * (I - mean), with the mean of all pixels and channels.
+
+    Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
+    perturbations", ICLR 2019 (contrast as a corruption).
+    """
     mean = scene.image.mean()
 
     def render(loss: float) -> Image:

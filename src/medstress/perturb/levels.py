@@ -49,7 +49,7 @@ def make_levels(
     rng = generator(seed)
     if isinstance(kind, Published):
         drawn = kind.realise(scene, rng, severity.compat)
-        made = at_fixed_strengths(kind, drawn, scene.image, levels, severity.multipliers)
+        made = at_fixed_strengths(kind, drawn, scene.image, levels, severity.multipliers, severity.compat)
         return [Level(cell, None, None if drawn.warp is None else drawn.warp(values)) for cell, values in made]
     realisation = kind.realise(scene, rng)
     if kind.table is not None:

@@ -40,12 +40,18 @@ def _window_sums(values: npt.NDArray[np.uint16]) -> _Ints:
 
 @dataclass(frozen=True)
 class _CleanChannel:
-    """What one channel of the clean image contributes, and the buffers of its comparisons."""
+    """What one channel of the clean image contributes."""
 
     pixels: npt.NDArray[np.uint16]
     sums: _Ints
     squared_sums: _Ints
     variance: _Ints
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """What comparisons write to; channels take turns."""
+
     integers: tuple[_Ints, _Ints, _Ints]
     floats: tuple[_Floats, _Floats]
 
@@ -55,16 +61,19 @@ def _clean_channel(channel: npt.NDArray[np.uint8]) -> _CleanChannel:
     sums = _window_sums(pixels)
     squared = sums * sums
     variance = _PIXELS * _window_sums(pixels * pixels) - squared
-    buffers = tuple(np.empty_like(sums) for _ in range(3))
-    floats = tuple(np.empty(sums.shape, np.float32) for _ in range(2))
-    return _CleanChannel(pixels, sums, squared, variance, buffers, floats)  # type: ignore[arg-type]
+    return _CleanChannel(pixels, sums, squared, variance)
 
 
-def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8]) -> float:
+def _buffers(shape: tuple[int, ...]) -> _Buffers:
+    product, energy, spread = (np.empty(shape, np.int32) for _ in range(3))
+    return _Buffers((product, energy, spread), (np.empty(shape, np.float32), np.empty(shape, np.float32)))
+
+
+def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8], buffers: _Buffers) -> float:
     pixels = channel.astype(np.uint16)
     sums = _window_sums(pixels)
-    product, energy, spread = clean.integers
-    upper, lower = clean.floats
+    product, energy, spread = buffers.integers
+    upper, lower = buffers.floats
     np.multiply(clean.sums, sums, out=product)
     np.multiply(sums, sums, out=energy)
     # variances: n*(Sxx + Syy) - Sx^2 - Sy^2
@@ -102,13 +111,14 @@ class StructuralSimilarity:
             raise ValueError(f"SSIM needs at least {_WINDOW}x{_WINDOW} pixels, not {clean.shape[1]}x{clean.shape[0]}")
         self._shape = clean.shape
         self._channels = [_clean_channel(channel) for channel in _channels_of(clean)]
+        self._buffers = _buffers(self._channels[0].sums.shape)
 
     def __call__(self, image: Image) -> float:
         """The SSIM of an image of the same shape and type; 1 for equality. Raises ValueError for another shape."""
         if image.shape != self._shape or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {self._shape}, got {image.dtype} {image.shape}")
         pairs = zip(self._channels, _channels_of(image), strict=True)
-        return sum(_channel_ssim(clean, channel) for clean, channel in pairs) / len(self._channels)
+        return sum(_channel_ssim(clean, channel, self._buffers) for clean, channel in pairs) / len(self._channels)
 
 
 def _channels_of(image: Image) -> list[npt.NDArray[np.uint8]]:

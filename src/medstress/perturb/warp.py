@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from medstress.perturb.lenses import moved_points, origins
 from medstress.pixels import Box, Image, Mask, box_of
 from medstress.rows import WarpRow
 
@@ -29,7 +30,7 @@ Affine = npt.NDArray[np.float64]
 Points = npt.NDArray[np.float64]
 """float64 [n, 2]: x, y in pixels."""
 
-# The inverse is the fixed point of p <- clean - d(p). Steps are damped, because d falls steeply at the rim of a lens.
+# The inverse is the fixed point of p <- clean - d(p). Steps are damped, because d may be steep.
 _INVERSION_STEPS = 40
 _DAMPING = 0.6
 
@@ -55,6 +56,10 @@ def grid(dx: npt.NDArray[np.floating], dy: npt.NDArray[np.floating]) -> WarpRow:
     return WarpRow("grid", (float(dx.shape[0]), float(dx.shape[1]), *kept.ravel().tolist()))
 
 
+def _circles_of(warp: WarpRow) -> npt.NDArray[np.float64]:
+    return np.array(warp.parameters, dtype=np.float64).reshape(-1, 4)
+
+
 def matrix_of(warp: WarpRow) -> Affine:
     """The [2, 3] matrix behind the record of an affine map. Raises ValueError for another kind."""
     if warp.kind != "affine":
@@ -76,30 +81,26 @@ def _rows_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
     return displacement
 
 
-def _lenses_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
-    circles = np.array(warp.parameters).reshape(-1, 4)
+def _grid_field(warp: WarpRow) -> npt.NDArray[np.float64]:
+    row_count, column_count = int(warp.parameters[0]), int(warp.parameters[1])
+    return np.array(warp.parameters[2:]).reshape(2, row_count, column_count)
 
-    def displacement(points: Points) -> Points:
-        total = np.zeros_like(points)
-        for x, y, radius, strength in circles:
-            offset = points - (x, y)
-            squared = (offset**2).sum(axis=1) / radius**2
-            inside = squared < 1
-            total[inside] -= strength * (1 - squared[inside, None]) * offset[inside]
-        return total
 
-    return displacement
+def _between_nodes(
+    positions: npt.NDArray[np.float64], length: int, nodes: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """The node before each position in pixels along a side, and how far beyond it the position lies, 0..1."""
+    at = np.clip(positions * (nodes - 1) / max(length - 1, 1), 0, nodes - 1)
+    before = np.minimum(at.astype(int), nodes - 2)
+    return before, at - before
 
 
 def _grid_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
-    row_count, column_count = int(warp.parameters[0]), int(warp.parameters[1])
-    field = np.array(warp.parameters[2:]).reshape(2, row_count, column_count)
+    field = _grid_field(warp)
 
     def displacement(points: Points) -> Points:
-        x = np.clip(points[:, 0] * (column_count - 1) / max(width - 1, 1), 0, column_count - 1)
-        y = np.clip(points[:, 1] * (row_count - 1) / max(height - 1, 1), 0, row_count - 1)
-        left, top = np.minimum(x.astype(int), column_count - 2), np.minimum(y.astype(int), row_count - 2)
-        across, down = x - left, y - top
+        left, across = _between_nodes(points[:, 0], width, field.shape[2])
+        top, down = _between_nodes(points[:, 1], height, field.shape[1])
         upper = field[:, top, left] * (1 - across) + field[:, top, left + 1] * across
         lower = field[:, top + 1, left] * (1 - across) + field[:, top + 1, left + 1] * across
         return np.asarray((upper * (1 - down) + lower * down).T)
@@ -107,9 +108,20 @@ def _grid_displacement(warp: WarpRow, height: int, width: int) -> Displacement:
     return displacement
 
 
+def _grid_origins(warp: WarpRow, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Where every pixel comes from, float32 [2 (x, y), H, W]: across the whole grid first, then down."""
+    field = _grid_field(warp)
+    left, across = _between_nodes(np.arange(width, dtype=np.float64), width, field.shape[2])
+    top, down = _between_nodes(np.arange(height, dtype=np.float64), height, field.shape[1])
+    wide = field[:, :, left] * (1 - across) + field[:, :, left + 1] * across
+    wide[0] += np.arange(width)
+    wide[1] += np.linspace(0, height - 1, field.shape[1])[:, None]
+    fine, share = wide.astype(np.float32), down.astype(np.float32)[:, None]
+    return np.asarray(fine[:, top] * (1 - share) + fine[:, top + 1] * share)
+
+
 _DISPLACEMENTS: dict[str, Callable[[WarpRow, int, int], Displacement]] = {
     "rows": _rows_displacement,
-    "lenses": _lenses_displacement,
     "grid": _grid_displacement,
 }
 
@@ -130,10 +142,16 @@ def warp_image(image: Image, warp: WarpRow, background: int) -> Image:
     if warp.kind == "affine":
         moved = cv2.warpAffine(image, matrix_of(warp), (width, height), flags=cv2.INTER_LINEAR, **fill)  # type: ignore[call-overload]
         return np.asarray(moved, dtype=np.uint8)
-    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    origin = (points + _displacement_of(warp, height, width)(points)).astype(np.float32).reshape(height, width, 2)
-    moved = cv2.remap(image, origin[..., 0], origin[..., 1], cv2.INTER_LINEAR, **fill)  # type: ignore[call-overload]
+    if warp.kind == "lenses":
+        from_x, from_y = origins(_circles_of(warp), height, width)
+    elif warp.kind == "grid":
+        from_x, from_y = _grid_origins(warp, height, width)
+    elif warp.kind == "rows":
+        from_x = (np.arange(width) - np.array(warp.parameters)[:, None]).astype(np.float32)
+        from_y = np.repeat(np.arange(height, dtype=np.float32)[:, None], width, axis=1)
+    else:
+        raise ValueError(f"unknown warp {warp.kind!r}")
+    moved = cv2.remap(image, from_x, from_y, cv2.INTER_LINEAR, **fill)  # type: ignore[call-overload]
     return np.asarray(moved, dtype=np.uint8)
 
 
@@ -142,6 +160,8 @@ def warp_points(points: Points, warp: WarpRow, height: int, width: int) -> Point
     if warp.kind == "affine":
         matrix = matrix_of(warp)
         return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+    if warp.kind == "lenses":
+        return moved_points(points, _circles_of(warp))
     displacement = _displacement_of(warp, height, width)
     moved = points.astype(np.float64, copy=True)
     for _ in range(_INVERSION_STEPS):

@@ -4,7 +4,6 @@ Only pixels that still show the scene count: truth and prediction are both cut b
 mask reaches over that edge, the cut is part of both outlines. Distances are in pixels of the clean image.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medstress.errors import MedstressError
-from medstress.perturb.warp import matrix_of, warp_mask
+from medstress.perturb.warp import scale_of, warp_mask
 from medstress.pixels import Mask, decode_mask
 from medstress.records import (
     CLEAN,
@@ -137,7 +136,7 @@ def _scale_of(warp: WarpRow | None) -> float:
     if warp is None:
         return 1.0
     # Rounded, so that a rotation has exactly 1 and a distance equal to the tolerance still counts.
-    return round(math.sqrt(abs(float(np.linalg.det(matrix_of(warp)[:, :2])))), 9)
+    return round(scale_of(warp), 9)
 
 
 def _answer_of(row: dict[str, Any], item: _Object) -> Mask:

@@ -24,8 +24,8 @@ TITLE = "Segmentation: scores by level"
 CAPTION = (
     "Means over objects and perturbations at each level, reachable cells only; level 0 is the clean image. Scale "
     "ssim: types whose levels are SSIM bands. Scale table: types whose levels are fixed strengths, as displacements "
-    "are. Drops are paired, clean minus perturbed of the same object. Where cells are unreachable, the means of two levels "
-    f"are over different objects: compare their drops. {VALID_PIXELS} {INTERVALS} Of a strategy all seeds count."
+    "are. Drops are paired, clean minus perturbed of the same object. Where cells are unreachable, the means of two "
+    f"levels are over different objects: compare their drops. {VALID_PIXELS} {INTERVALS} Of a strategy all seeds count."
 )
 
 

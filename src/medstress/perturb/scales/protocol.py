@@ -35,8 +35,9 @@ class Published:
 
     original: what the publication's own files call it. `realise(scene, rng, compat)` draws every random field once;
     with `compat` it also reproduces what is known to be wrong in the original. severities: parameters of level 1 and
-    up. parameters: their names and units. multiplied: how a level's multiplier changes them. The docstring of
-    `realise` says what it does and, after "Quirk:", what `compat` reproduces.
+    up. as_published: the same with `compat`, where the published ones are known to be wrong. parameters: their names
+    and units. multiplied: how a level's multiplier changes them. The docstring of `realise` says what it does and,
+    after "Quirk:", what `compat` reproduces.
     """
 
     name: TypeName
@@ -46,6 +47,7 @@ class Published:
     parameters: tuple[str, ...]
     multiplied: Callable[[Severity, float], Severity] = elementwise
     modalities: frozenset[Modality] = frozenset()
+    as_published: tuple[Severity, ...] = ()
 
     def fits(self, modality: Modality) -> bool:
         """Whether images of this modality can be perturbed so."""
@@ -71,12 +73,14 @@ def at_fixed_strengths(
     clean: Image,
     levels: Sequence[int],
     multipliers: Mapping[int, float] | None = None,
+    compat: bool = False,
 ) -> list[tuple[Cell, Severity]]:
     """One cell per level, with all its parameters; a cell's strength is the first of them."""
     similarity = StructuralSimilarity(clean)
+    severities = published.as_published if compat and published.as_published else published.severities
     cells = []
     for level in levels:
-        severity = published.severities[level - 1]
+        severity = severities[level - 1]
         if factor := (multipliers or {}).get(level):
             severity = published.multiplied(severity, factor)
         image = drawn.render(severity)
