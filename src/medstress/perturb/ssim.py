@@ -28,6 +28,9 @@ _C2_SUMS = np.float32(_C2 * _PIXELS * (_PIXELS - 1))
 # An SSIM lies in -1..1; 30 fractional bits are finer than float32 and fit 32-bit integers.
 _FIXED_POINT = 2.0**30
 
+# Pixels worked on at a time: few enough to stay in the cache, whatever the image's size.
+_STRIP = 2**16
+
 _Ints = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
@@ -69,23 +72,26 @@ def _buffers(shape: tuple[int, ...]) -> _Buffers:
     return _Buffers((product, energy, spread), (np.empty(shape, np.float32), np.empty(shape, np.float32)))
 
 
-def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8], buffers: _Buffers) -> float:
-    pixels = channel.astype(np.uint16)
+def _strip_sum(clean: _CleanChannel, channel: npt.NDArray[np.uint8], first: int, buffers: _Buffers) -> int:
+    """The SSIM of the windows of some rows, in fixed point, summed. The strip begins at row `first` of the windows."""
+    rows = min(len(buffers.floats[0]), len(clean.sums) - first)
+    inside, reach = slice(first, first + rows), slice(first, first + rows + 2 * _MARGIN)
+    pixels, clean_pixels = channel[reach].astype(np.uint16), clean.pixels[reach]
     sums = _window_sums(pixels)
-    product, energy, spread = buffers.integers
-    upper, lower = buffers.floats
-    np.multiply(clean.sums, sums, out=product)
+    product, energy, spread = (buffer[:rows] for buffer in buffers.integers)
+    upper, lower = (buffer[:rows] for buffer in buffers.floats)
+    np.multiply(clean.sums[inside], sums, out=product)
     np.multiply(sums, sums, out=energy)
     # variances: n*(Sxx + Syy) - Sx^2 - Sy^2
     np.multiply(_window_sums(pixels * pixels), _PIXELS, out=spread)
-    spread += clean.variance
+    spread += clean.variance[inside]
     spread -= energy
-    energy += clean.squared_sums
+    energy += clean.squared_sums[inside]
     np.add(energy, _C1_SUMS, out=lower, casting="unsafe", dtype=np.float32)
     np.add(spread, _C2_SUMS, out=upper, casting="unsafe", dtype=np.float32)
     lower *= upper
     # covariance: n*Sxy - Sx*Sy
-    np.multiply(_window_sums(clean.pixels * pixels), _PIXELS, out=spread)
+    np.multiply(_window_sums(clean_pixels * pixels), _PIXELS, out=spread)
     spread -= product
     product *= 2
     spread *= 2
@@ -96,8 +102,13 @@ def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8], buffers:
     # Summed as integers: a sum of floats may depend on how the buffer happens to lie in memory.
     upper *= _FIXED_POINT
     np.copyto(product, upper, casting="unsafe")
-    inside = product[:, _MARGIN:-_MARGIN]
-    return int(inside.sum(dtype=np.int64)) / _FIXED_POINT / inside.size
+    return int(product[:, _MARGIN:-_MARGIN].sum(dtype=np.int64))
+
+
+def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8], buffers: _Buffers) -> float:
+    rows, width = clean.sums.shape
+    total = sum(_strip_sum(clean, channel, first, buffers) for first in range(0, rows, len(buffers.floats[0])))
+    return total / _FIXED_POINT / (rows * (width - 2 * _MARGIN))
 
 
 class StructuralSimilarity:
@@ -111,7 +122,8 @@ class StructuralSimilarity:
             raise ValueError(f"SSIM needs at least {_WINDOW}x{_WINDOW} pixels, not {clean.shape[1]}x{clean.shape[0]}")
         self._shape = clean.shape
         self._channels = [_clean_channel(channel) for channel in _channels_of(clean)]
-        self._buffers = _buffers(self._channels[0].sums.shape)
+        rows, width = self._channels[0].sums.shape
+        self._buffers = _buffers((min(rows, max(_MARGIN, _STRIP // width)), width))
 
     def __call__(self, image: Image) -> float:
         """The SSIM of an image of the same shape and type; 1 for equality. Raises ValueError for another shape."""
