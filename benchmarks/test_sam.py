@@ -9,7 +9,9 @@ import yaml
 from transformers import SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from medstress.config import DatasetCard, Limit, Sam
+from medstress.cards.dataset import DatasetCard
+from medstress.cards.model import Sam
+from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.models.segmentation.sam import load
 from medstress.models.segmentation.sam_preprocess import box_masks

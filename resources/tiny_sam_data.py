@@ -10,7 +10,8 @@ import numpy.typing as npt
 import yaml
 from phantoms import MIN_PIXELS, Field, Mask, connected, phantom, texture
 
-from medstress.config import DatasetCard, Limit
+from medstress.cards.dataset import DatasetCard
+from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.pixels import Box, Image, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, SampleRow, read_rows

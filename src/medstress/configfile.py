@@ -7,7 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from medstress.config import RUN_PATTERN, DatasetCard, ModelCard, Sam, Strategy, Study
+from medstress.cards.dataset import DatasetCard
+from medstress.cards.model import ModelCard, Sam
+from medstress.cards.strategy import Strategy
+from medstress.config import RUN_PATTERN, Study
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.levels import level_count
 from medstress.perturb.scales.registry import SCALES

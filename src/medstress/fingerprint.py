@@ -7,13 +7,14 @@ formatting do not count.
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent
 _PACKAGE = "medstress"
 # What a stage takes from the configuration is among its parameters already, value by value.
-_LEFT_OUT = frozenset({"medstress.config", "medstress.names", "medstress.specs"})
+_LEFT_OUT = re.compile(r"medstress\.(config|names|specs|cards(\..*)?)")
 
 
 def _file_of(module: str) -> Path | None:
@@ -49,7 +50,7 @@ def _imports(module: str) -> frozenset[str]:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
             found.add(node.module)
     inside = {name for name in found if name.split(".")[0] == _PACKAGE and "." in name}
-    return frozenset(name for name in inside - _LEFT_OUT if _file_of(name) is not None)
+    return frozenset(name for name in inside if not _LEFT_OUT.fullmatch(name) and _file_of(name) is not None)
 
 
 def modules_behind(*entries: str) -> list[str]:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from medstress.config import BANDS, DatasetCard, ModelCard, Perturbations, Sam, Strategy, Study
+from medstress.cards.dataset import DatasetCard
+from medstress.cards.model import ModelCard, Sam
+from medstress.cards.strategy import Strategy
+from medstress.config import BANDS, Perturbations, Study
 from medstress.names import TypeName
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.registry import PERTURBATIONS

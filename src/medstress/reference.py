@@ -8,22 +8,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from medstress.config import (
-    BoxFill,
-    DatasetCard,
-    DecoderOnly,
-    FolderSource,
-    Full,
-    GrabCut,
-    Lora,
-    ModelCard,
-    Sam,
-    SheetSource,
-    Strategy,
-    Study,
-)
+from medstress.cards.dataset import DatasetCard, FolderSource, SheetSource
+from medstress.cards.model import BoxFill, GrabCut, ModelCard, Sam
+from medstress.cards.strategy import DecoderOnly, Full, Lora, Strategy
+from medstress.config import Study
 
-MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py. -->"
+MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py and src/medstress/cards. -->"
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "A study: config/*.yaml": Study,

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from medstress.config import RUN_PATTERN, Strategy, Study
+from medstress.cards.strategy import Strategy
+from medstress.config import RUN_PATTERN, Study
 
 
 @dataclass(frozen=True)

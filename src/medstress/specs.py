@@ -4,19 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from medstress.config import (
-    BANDS,
-    Band,
-    DatasetCard,
-    Limit,
-    ModelCard,
-    Sam,
-    Scoring,
-    Statistics,
-    Strategy,
-    Strict,
-    Window,
-)
+from medstress.cards.dataset import DatasetCard, Window
+from medstress.cards.model import ModelCard, Sam
+from medstress.cards.strategy import Strategy
+from medstress.cards.strict import Strict
+from medstress.config import BANDS, Band, Limit, Scoring, Statistics
 from medstress.names import Modality, ScaleName, Split, TypeName
 
 

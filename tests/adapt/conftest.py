@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from medstress.config import Sam
+from medstress.cards.model import Sam
 from medstress.pixels import box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, write_rows
 from medstress.seeds import generator

@@ -13,7 +13,7 @@ from medstress.adapt.trainable import (
     trained_tensors,
 )
 from medstress.adapt.trainer import train
-from medstress.config import DecoderOnly, Full, Lora
+from medstress.cards.strategy import DecoderOnly, Full, Lora
 from medstress.errors import MedstressError
 from medstress.models.segmentation.sam import load
 

@@ -12,7 +12,7 @@ from medstress.adapt import finetune as module
 from medstress.adapt.examples import read_examples, share_of, varied
 from medstress.adapt.finetune import finetune, load_adapted
 from medstress.adapt.trainer import learning_rate, train
-from medstress.config import Full, Lora
+from medstress.cards.strategy import Full, Lora
 from medstress.errors import MedstressError
 from medstress.models.segmentation.sam import load
 from medstress.seeds import generator

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from medstress.config import ModelCard
+from medstress.cards.model import ModelCard
 from medstress.configfile import load_project
 from medstress.models.registry import SEGMENTERS
 from medstress.problems import ConfigError

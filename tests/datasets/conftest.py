@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from medstress.config import DatasetCard, Limit
+from medstress.cards.dataset import DatasetCard
+from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.datasets.summary import Summary
 from medstress.records import ImageRow, SampleRow, read_rows

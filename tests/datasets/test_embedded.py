@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from medstress.config import DatasetCard, Limit, Window
+from medstress.cards.dataset import DatasetCard, Window
+from medstress.config import Limit
 from medstress.datasets.picture import Picture, to_display
 from medstress.datasets.prepare import prepare_dataset
 from medstress.pixels import decode_mask, decode_png

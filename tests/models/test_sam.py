@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from medstress.config import Sam
+from medstress.cards.model import Sam
 from medstress.errors import MedstressError
 from medstress.models.registry import load_segmenter
 from medstress.models.segmentation.sam import load

@@ -27,6 +27,12 @@ RUN = {
     "snakemake --profile local results/demo/tables/segmentation_main.csv",
     "snakemake results/ci/tables/segmentation_main.csv --profile local --configfile config/ci.yaml",
     "medstress schema",
+    "medstress list --modality microscopy",
+    "medstress perturb resources/embedded/nuclei results/nuclei_c --modality microscopy --types jpeg,path_bubbles "
+    "--levels 1-3 --workers 2",
+    "medstress export results/demo nuclei results/nuclei_folder --format folder",
+    "make gallery",
+    "python -m benchmarks.reach vignette hair",
 }
 
 

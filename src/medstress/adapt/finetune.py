@@ -13,7 +13,8 @@ from medstress.adapt.trainable import (
     trained_tensors,
 )
 from medstress.adapt.trainer import train
-from medstress.config import Sam, Strategy
+from medstress.cards.model import Sam
+from medstress.cards.strategy import Strategy
 from medstress.journal import content_key, files_key
 from medstress.models.registry import weight_files
 from medstress.models.segmentation.sam import load

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medstress.config import DecoderOnly, Full, Lora, Strategy
+from medstress.cards.strategy import DecoderOnly, Full, Lora, Strategy
 from medstress.errors import MedstressError
 from medstress.pixels import Box, Image, Mask
 from medstress.records import atomic_path

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from medstress.adapt.examples import Example, share_of, varied
 from medstress.adapt.trainable import TrainableSegmenter, apply_strategy, trained_tensors
-from medstress.config import Strategy
+from medstress.cards.strategy import Strategy
 from medstress.errors import MedstressError
 from medstress.records import atomic_path
 from medstress.seeds import generator, seed_of

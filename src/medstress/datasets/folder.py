@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medstress.config import FolderSource, Labels
+from medstress.cards.dataset import FolderSource, Labels
 from medstress.datasets.candidate import Candidate, Found, Reject, no_such
 from medstress.datasets.formats import is_picture, stem_of
 from medstress.datasets.volumes import found_of

@@ -1,6 +1,6 @@
 """Groups must be said by the source: where nothing says them, each image would count as a patient of its own."""
 
-from medstress.config import FolderSource, SheetSource, SplitRule
+from medstress.cards.dataset import FolderSource, SheetSource, SplitRule
 from medstress.datasets.candidate import Found
 
 _WHERE = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from medstress.config import DatasetCard
+from medstress.cards.dataset import DatasetCard
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
 from medstress.datasets.folder import find_in_folder
 from medstress.datasets.groups import ask_for_groups, group_problems

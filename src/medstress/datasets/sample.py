@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.config import DatasetCard, Resize
+from medstress.cards.dataset import DatasetCard, Resize
 from medstress.datasets.candidate import BadSampleError, Candidate
 from medstress.datasets.formats import read_picture
 from medstress.datasets.masks import MaskContent, MaskObject, read_masks

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medstress.config import Labels, SheetSource, SplitRule
+from medstress.cards.dataset import Labels, SheetSource, SplitRule
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, RawFile, Reject, no_such
 from medstress.datasets.formats import stem_of
 from medstress.datasets.groups import ask_for_groups

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from medstress.config import ModelCard, Sam
+from medstress.cards.model import ModelCard, Sam
 from medstress.models.segmentation.protocol import Segmenter
 
 SEGMENTERS: dict[str, str] = {

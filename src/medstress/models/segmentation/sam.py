@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import SamModel
 
-from medstress.config import Sam
+from medstress.cards.model import Sam
 from medstress.errors import MedstressError
 from medstress.models.segmentation.sam_checkpoint import load_checkpoint
 from medstress.models.segmentation.sam_loss import mask_loss

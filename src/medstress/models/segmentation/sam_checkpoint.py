@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import SamModel
 from transformers.utils import logging
 
-from medstress.config import Sam
+from medstress.cards.model import Sam
 from medstress.errors import MedstressError
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
