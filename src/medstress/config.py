@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from medstress.cards.attack import Attack, PromptJitter
 from medstress.cards.strict import Name, Strict
 from medstress.names import FigureName, MetricName, ScaleName, Split, TableName, TypeName
 
@@ -101,6 +102,15 @@ class Study(Strict):
         min_length=1, description="model[+strategy][@trainset][~variant]; models are cards in config/models."
     )
     perturbations: Perturbations
+    attacks: list[Attack] = Field(
+        default_factory=list, description="White-box attacks on every run that has gradients."
+    )
+    transfer: bool = Field(
+        False, description="Also show each run the adversarial images of the other models; attacks must keep them."
+    )
+    prompts: list[PromptJitter] = Field(
+        default_factory=list, description="Boxes grown, shrunk or shifted, on clean images."
+    )
     split: Split = Field("test", description="The split that is perturbed and scored.")
     limit: Limit = Limit()
     scoring: Scoring = Scoring()
@@ -116,6 +126,7 @@ class Study(Strict):
             "datasets": self.datasets,
             "runs": self.runs,
             "perturbations.types": self.perturbations.types,
+            "attacks and prompts": [item.name for item in (*self.attacks, *self.prompts)],
             "perturbations.levels": self.perturbations.levels,
             "scoring.metrics": self.scoring.metrics,
             "tables": self.tables,
@@ -124,4 +135,10 @@ class Study(Strict):
         for key, values in lists.items():
             if twice := sorted({str(value) for value in values if values.count(value) > 1}):
                 raise ValueError(f"{key} names {', '.join(twice)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _transfer_has_images(self) -> Self:
+        if self.transfer and not any(attack.keep_images for attack in self.attacks):
+            raise ValueError("transfer needs an attack with keep_images: true")
         return self

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import ModelCard, Sam
+from medstress.cards.model import Learned, ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import RUN_PATTERN, Study
 from medstress.perturb.catalogue import types_of
@@ -62,7 +62,7 @@ def _expected_of_run(match: re.Match[str], cards: Mapping[str, Mapping[str, Any]
     model, strategy = cards["models"].get(match["model"]), cards["strategies"].get(match["strategy"])
     if not match["strategy"] and (match["trainset"] or match["variant"]):
         return f"{match['model']} alone: only a run with a strategy has a training set or a seed"
-    if match["strategy"] and model is not None and not isinstance(model, Sam):
+    if match["strategy"] and model is not None and not isinstance(model, Learned):
         return f"{match['model']} alone: it is training-free, so no strategy can adapt it"
     return _expected_of_training(match, strategy, datasets) if strategy is not None else ""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import ModelCard, Sam
+from medstress.cards.model import Learned, ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import BANDS, Perturbations, Study
 from medstress.names import TypeName
@@ -102,7 +102,7 @@ class Project:
         assert run.trainset is not None
         assert run.seed is not None
         model = self.models[run.model]
-        assert isinstance(model, Sam)
+        assert isinstance(model, Learned)
         return FinetuneSpec(model=model, strategy=self.strategies[run.strategy], trainset=run.trainset, seed=run.seed)
 
     def predict_spec(self, run: str, dataset: str) -> PredictSpec:

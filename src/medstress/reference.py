@@ -8,9 +8,20 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from medstress.cards.attack import Attack, PromptJitter
 from medstress.cards.dataset import DatasetCard, FolderSource, SheetSource
-from medstress.cards.model import BoxFill, GrabCut, ModelCard, Sam
-from medstress.cards.strategy import DecoderOnly, Full, Lora, Strategy
+from medstress.cards.model import BoxFill, DeepLabV3, GrabCut, MedSam, ModelCard, Sam, SamMed2d, UNet
+from medstress.cards.strategy import (
+    AdapterOnly,
+    DecoderOnly,
+    DecoderPrompt,
+    EncoderPartial,
+    Full,
+    Lora,
+    LoraPlusDecoder,
+    LoraPlusEncoder,
+    Strategy,
+)
 from medstress.config import Study
 
 MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py and src/medstress/cards. -->"
@@ -23,9 +34,20 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "A model card: config/models/*.yaml, adapter box_fill": BoxFill,
     "A model card: config/models/*.yaml, adapter grabcut": GrabCut,
     "A model card: config/models/*.yaml, adapter sam": Sam,
+    "A model card: config/models/*.yaml, adapter medsam": MedSam,
+    "A model card: config/models/*.yaml, adapter sam_med2d": SamMed2d,
+    "A model card: config/models/*.yaml, adapter unet": UNet,
+    "A model card: config/models/*.yaml, adapter deeplabv3": DeepLabV3,
     "A strategy card: config/strategies/*.yaml, method full": Full,
     "A strategy card: config/strategies/*.yaml, method decoder_only": DecoderOnly,
+    "A strategy card: config/strategies/*.yaml, method decoder_prompt": DecoderPrompt,
+    "A strategy card: config/strategies/*.yaml, method encoder_partial": EncoderPartial,
+    "A strategy card: config/strategies/*.yaml, method adapter_only": AdapterOnly,
     "A strategy card: config/strategies/*.yaml, method lora": Lora,
+    "A strategy card: config/strategies/*.yaml, method lora_plus_encoder": LoraPlusEncoder,
+    "A strategy card: config/strategies/*.yaml, method lora_plus_decoder": LoraPlusDecoder,
+    "An attack of a study, in `attacks`": Attack,
+    "A prompt that is not quite right, in `prompts`": PromptJitter,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from medstress.cards.dataset import DatasetCard, Window
-from medstress.cards.model import ModelCard, Sam
+from medstress.cards.model import LearnedCard, ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.cards.strict import Strict
 from medstress.config import BANDS, Band, Limit, Scoring, Statistics
@@ -45,7 +45,7 @@ class PerturbSpec(Strict):
 class FinetuneSpec(Strict):
     """What finetune needs to know."""
 
-    model: Sam
+    model: LearnedCard
     strategy: Strategy
     trainset: str
     seed: int

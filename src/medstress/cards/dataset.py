@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from medstress.cards.download import Download
 from medstress.cards.strict import Name, Strict
-from medstress.names import Modality
+from medstress.names import Modality, Split
 
 
 class Window(Strict):
@@ -120,6 +121,10 @@ class DatasetCard(Strict):
     size: Resize = Resize()
     background: int = Field(0, ge=0, le=255, description="Grey value that fills what leaves the frame.")
     tolerate_rejects: int = Field(0, ge=0, description="How many bad samples may be left out before the job fails.")
+    download: Download | None = Field(None, description="Where the files come from, for rule fetch_dataset.")
+    expected: dict[Split, int] = Field(
+        default_factory=dict, description="How many images each split must have before any limit; checked."
+    )
     licence: str = Field(description="Licence of the data.")
     reference: str = Field("", description="Where the data comes from, for people.")
 

@@ -1,10 +1,19 @@
-"""Cards of strategies: config/strategies/*.yaml."""
+"""Cards of strategies: config/strategies/*.yaml. What each method trains is in docs/models.md."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from medstress.cards.strict import Name, Strict
+from medstress.names import PerturbationName
+
+
+class Augmentation(Strict):
+    """Perturbations as augmentation: each training image of a step is perturbed with some probability."""
+
+    types: list[PerturbationName] = Field(min_length=1, description="Perturbations, as `medstress list` prints them.")
+    levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(default=[1, 2, 3], min_length=1)
+    probability: float = Field(0.5, gt=0, le=1, description="That an image of a step is perturbed.")
 
 
 class _Strategy(Strict):
@@ -17,10 +26,26 @@ class _Strategy(Strict):
     )
     share: float = Field(1.0, gt=0, le=1, description="Share of the train split, by groups.")
     learning_rate: float = Field(gt=0, description="Largest step size of AdamW, after a warm-up, before a cosine.")
+    sweep: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="Learning rates that are tried in full; the one with the best val IoU is kept.",
+    )
     steps: int = Field(ge=1, description="Optimiser steps; the same for every strategy that is compared.")
     batch: int = Field(4, ge=1, description="Images a step.")
+    accumulate: int = Field(1, ge=1, description="Parts that a step's batch is cut into, to save memory.")
+    warm_up: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="Of matrices and kernels; biases and norms have none.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     check_every: int = Field(20, ge=1, description="Steps between looks at val; the best look is kept.")
+    patience: int | None = Field(None, ge=1, description="Stop after this many looks without a better one.")
     seeds: list[int] = Field(default=[0], min_length=1, description="One run a seed; tables show mean and spread.")
+    augmentation: Augmentation | None = None
+    cached_views: int = Field(
+        0,
+        ge=0,
+        description="With a frozen image encoder: how many fixed variations of each training image are encoded, once. "
+        "0 varies and encodes anew at every step.",
+    )
 
 
 class Full(_Strategy):
@@ -30,17 +55,63 @@ class Full(_Strategy):
 
 
 class DecoderOnly(_Strategy):
-    """The mask decoder is trained, the encoders are frozen."""
+    """The mask decoder is trained."""
 
     method: Literal["decoder_only"]
 
 
-class Lora(_Strategy):
-    """Low-rank updates of the image encoder's qkv projections (Hu et al., "LoRA", ICLR 2022); all else is frozen."""
+class DecoderPrompt(_Strategy):
+    """The mask decoder and the prompt encoder are trained."""
 
-    method: Literal["lora"]
+    method: Literal["decoder_prompt"]
+
+
+class EncoderPartial(_Strategy):
+    """The last blocks of the image encoder, the prompt encoder and the mask decoder are trained."""
+
+    method: Literal["encoder_partial"]
+    blocks: int = Field(2, ge=1, description="How many blocks, from the last.")
+
+
+class AdapterOnly(_Strategy):
+    """Adapters in the image encoder are trained: the model's own, or bottlenecks that start as the identity.
+
+    Houlsby et al., "Parameter-efficient transfer learning for NLP", ICML 2019.
+    """
+
+    method: Literal["adapter_only"]
+    width: int = Field(16, ge=1, description="Width of a bottleneck, where the model has no adapters of its own.")
+
+
+class _LowRank(_Strategy):
     rank: int = Field(4, ge=1, description="Rank of the update.")
     alpha: int = Field(8, ge=1, description="The update is scaled by alpha / rank.")
 
 
-Strategy = Annotated[Full | DecoderOnly | Lora, Field(discriminator="method")]
+class Lora(_LowRank):
+    """Low-rank updates of the image encoder's qkv projections (Hu et al., "LoRA", ICLR 2022); all else is frozen."""
+
+    method: Literal["lora"]
+
+
+class LoraPlusEncoder(_LowRank):
+    """LoRA on the image encoder's qkv and output projections, B learning faster; decoder and prompt encoder train too.
+
+    Hayou et al., "LoRA+: efficient low rank adaptation of large models", ICML 2024.
+    """
+
+    method: Literal["lora_plus_encoder"]
+    ratio: float = Field(16.0, gt=0, description="Learning rate of B over that of A.")
+
+
+class LoraPlusDecoder(_LowRank):
+    """LoRA on the mask decoder's query, value and output projections, B learning faster; the prompt encoder trains too."""
+
+    method: Literal["lora_plus_decoder"]
+    ratio: float = Field(16.0, gt=0, description="Learning rate of B over that of A.")
+
+
+Strategy = Annotated[
+    Full | DecoderOnly | DecoderPrompt | EncoderPartial | AdapterOnly | Lora | LoraPlusEncoder | LoraPlusDecoder,
+    Field(discriminator="method"),
+]

@@ -1,0 +1,56 @@
+"""Attacks of a study: images changed on purpose, with the model's own gradients."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from medstress.cards.strict import Name, Strict
+
+EPSILONS = (2.0, 4.0, 6.0, 8.0, 10.0)
+"""Published radii of levels 1 to 5, in grey levels."""
+STEPS = (3, 5, 7, 10, 15)
+"""Published steps of PGD at levels 1 to 5."""
+
+
+class Attack(Strict):
+    """FGSM (Goodfellow et al., ICLR 2015) or PGD (Madry et al., ICLR 2018) in the L-inf ball, at five levels."""
+
+    name: Name = Field(description="Its name in records and tables, such as pgd or pgd_inside_box.")
+    method: Literal["fgsm", "pgd"]
+    epsilons: tuple[float, float, float, float, float] = Field(
+        EPSILONS, description="Radius of the ball at each level, in grey levels of the stored 8-bit image."
+    )
+    steps: tuple[int, int, int, int, int] = Field(STEPS, description="Steps of PGD at each level.")
+    step_size: Literal["standard", "published"] = Field(
+        "standard",
+        description="standard: 2.5 epsilon / steps. published: epsilon / steps, which barely leaves the start.",
+    )
+    momentum: float = Field(0.0, ge=0, lt=2, description="Decay of the gradient's memory (Dong et al., CVPR 2018).")
+    restarts: int = Field(1, ge=1, description="Random starts; the one with the highest loss is kept.")
+    targeted: bool = Field(False, description="Towards an empty mask, instead of away from the true one.")
+    region: Literal["image", "inside_box", "outside_box"] = Field("image", description="Where pixels may change.")
+    keep_images: bool = Field(False, description="Also write the adversarial images; needed for a transfer table.")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if not all(0 < value <= 255 for value in self.epsilons) or not all(value >= 1 for value in self.steps):
+            raise ValueError("epsilons in 0..255 and at least one step at every level")
+        return self
+
+
+Shares = tuple[float, float, float, float, float]
+
+
+class PromptJitter(Strict):
+    """Boxes that are not quite right: how much of a score is the prompt's."""
+
+    name: Name = Field(description="Its name in records and tables, such as prompt_grown.")
+    kind: Literal["grow", "shrink", "shift"]
+    shares: Annotated[Shares, Field(description="Of the box's sides, at levels 1 to 5.")] = (0.05, 0.1, 0.2, 0.3, 0.5)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        most = 0.9 if self.kind == "shrink" else 2.0
+        if not all(0 < share <= most for share in self.shares):
+            raise ValueError(f"shares above 0 and at most {most:g}")
+        return self
