@@ -8,7 +8,7 @@ from medstress.cards.strict import Strict
 
 
 class Download(Strict):
-    """Files of a Hugging Face repository, or one file at a URL. Tokens come from the environment and are never shown."""
+    """Files of a Hugging Face repository, or one file at a URL. Tokens come from the environment alone."""
 
     hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="Repository, as owner/name.")
     revision: str = Field("main", description="Branch, tag or commit of the repository; a commit never changes.")

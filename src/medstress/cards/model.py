@@ -122,7 +122,7 @@ class UNet(Learned):
 
 
 class DeepLabV3(Learned):
-    """DeepLabV3 with a ResNet-50 (Chen et al., arXiv 1706.05587) without prompts; you train it. Needs medstress[sam]."""
+    """DeepLabV3 with a ResNet-50 (Chen et al., arXiv 1706.05587) without prompts. Needs medstress[sam]."""
 
     adapter: Literal["deeplabv3"]
     weights: str | None = Field(

@@ -105,7 +105,7 @@ class LoraPlusEncoder(_LowRank):
 
 
 class LoraPlusDecoder(_LowRank):
-    """LoRA on the mask decoder's query, value and output projections, B learning faster; the prompt encoder trains too."""
+    """LoRA on the mask decoder's attention projections, B learning faster; the prompt encoder trains too."""
 
     method: Literal["lora_plus_decoder"]
     ratio: float = Field(16.0, gt=0, description="Learning rate of B over that of A.")

@@ -4,36 +4,40 @@ All three leave what lies outside the round field of view black.
 """
 
 import math
-from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medstress.perturb.light import field_of_view
-from medstress.perturb.planes import Planes, blurred_inside, join, split
+from medstress.perturb.discs import coverage, draw_discs, scale_at
+from medstress.perturb.planes import Planes, blurred, join, looked_up, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
 from medstress.pixels import Image, Mask
 
 _Map = npt.NDArray[np.float32]
 
-# Flash light that opaque media and dust send back, tinted by the eye that it lights up: R, G, B as stored.
-_PALE = np.array([255, 226, 196], np.float32)
-# How far what scatters hides the colour behind it, and how wide that is smoothed, in shorter sides.
-_PALENESS, _FORWARD = np.float32(0.8), 0.04
+# White, as the light of the flash that media and dust scatter straight back.
+_FLASH = np.float32(255)
+# Darker than this share of the bright parts, and connected to the frame: outside the field of view.
+_DARK = 0.08
 
 
-def _veil(planes: Planes, inside: Mask) -> list[_Map]:
-    """What one sees of a fundus when all its light is scattered: its smoothed colour, made pale, one plane a channel.
+def field_of_view(image: Image) -> Mask:
+    """The pixels [H, W] that show the eye: all but the dark areas that touch the frame."""
+    brightest = image if image.ndim == 2 else np.asarray(image.max(axis=-1))
+    dark = (brightest <= _DARK * np.percentile(brightest[::4, ::4], 98)).astype(np.uint8)
+    _, areas = cv2.connectedComponents(dark, connectivity=4)
+    frame = np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])
+    outside = np.zeros(int(areas.max()) + 1, dtype=bool)
+    outside[frame] = True
+    outside[0] = False
+    return np.asarray(~outside[areas])
 
-    Parts of the fundus that get less light have a darker veil.
-    """
-    side = min(inside.shape)
-    wide = blurred_inside(planes, inside, max(_FORWARD * side, 1.0))
-    light = np.sqrt(np.maximum.reduce(wide))
-    light *= inside / np.float32(max(float(light.max()), 1))
-    pale = _PALE if len(planes) == 3 else _PALE[1:2]
-    return [plane + (shade * light - plane) * _PALENESS for plane, shade in zip(wide, pale, strict=True)]
+
+def _blur_inside(planes: Planes, inside: Mask, sigma: float) -> Planes:
+    """A Gaussian blur that takes nothing from outside the field of view."""
+    weight = np.maximum(blurred(inside.astype(np.float32), sigma), np.float32(1e-3))
+    return np.stack([blurred(plane * inside, sigma) / weight for plane in planes])
 
 
 def _smooth_field(height: int, width: int, rng: np.random.Generator) -> _Map:
@@ -69,8 +73,7 @@ def _fundus_illumination(scene: Scene, rng: np.random.Generator) -> Realisation:
     clean = split(scene.image)
 
     def render(stops: float) -> Image:
-        gain = np.asarray(cv2.exp(exponent * np.float32(stops)), dtype=np.float32)
-        return join(plane * gain for plane in clean)
+        return join(clean * cv2.exp(exponent * np.float32(stops)))
 
     return Realisation(render)
 
@@ -78,9 +81,9 @@ def _fundus_illumination(scene: Scene, rng: np.random.Generator) -> Realisation:
 def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     """A cataract or another cloudy medium scatters light: a pale veil, and an unsharp view through it.
 
-    I' = t * (t * I + (1 - t) * blur(I)) + (1 - t) * V inside the field of view, with the transmission t = exp(-s * a)
-    and an uneven density a of mean about 1, drawn once. The veil V is 20 % the widely blurred fundus, in which the optic
-    disc is a ghost, and 80 % pale orange, darker where the fundus is. s is the optical depth of the medium.
+    I' = t * (t * I + (1 - t) * blur(I)) + (1 - t) * V inside the field of view, with the transmission t = exp(-s * a),
+    an uneven density a of mean about 1, drawn once, and a veil V as white as the flash. s is the optical depth of the
+    medium.
 
     Source: Peli and Peli, "Restoration of retinal images obtained through cataracts", IEEE TMI 1989 (attenuation and
     veil); Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021.
@@ -90,125 +93,59 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     density = (1 + 0.35 * _smooth_field(height, width, rng)) * inside
     attenuation = -density.astype(np.float32)
     clean = split(scene.image)
-    soft = blurred_inside(clean, inside, max(0.015 * min(height, width), 0.8))
-    veil = _veil(clean, inside)
+    soft = _blur_inside(clean, inside, max(0.015 * min(height, width), 0.8))
+    # Horner's scheme in t: V + t * ((blur - V) + t * (I - blur)).
+    scattered, sharp = soft - _FLASH, clean - soft
 
     def render(depth: float) -> Image:
         transmission = cv2.exp(attenuation * np.float32(depth))
-
-        def seen() -> Iterator[_Map]:
-            # Horner's scheme in t: V + t * ((blur - V) + t * (I - blur)).
-            for plane, unsharp, pale in zip(clean, soft, veil, strict=True):
-                plane = (plane - unsharp) * transmission
-                plane += unsharp - pale
-                plane *= transmission
-                plane += pale
-                yield plane
-
-        return join(seen())
+        seen = sharp * transmission
+        seen += scattered
+        seen *= transmission
+        seen += _FLASH
+        return join(seen)
 
     return Realisation(render)
 
 
-# Radii of spots in shorter sides, and their optical depths.
-_RADII, _DEPTHS = (0.008, 0.055), (0.15, 0.45)
-_SPOT_SIZES = 12
-# Share of the spots that are dark.
-_DARK_SPOTS = 0.4
-# Groups of spots: so many in the first, and each further group doubles their number.
-_FIRST_SPOTS, _DOUBLINGS = 8, 10
-_MOST_SPOTS = _FIRST_SPOTS * 2**_DOUBLINGS
-# Depths are summed in units of this.
-_DEPTH_UNIT = 1 / 2048
-
-
-def _spot(radius: float) -> _Map:
-    """The shadow of a grain of dust out of focus, float32 [n, n], about 1 in its rim and .55 inside, soft at the edge."""
-    reach = math.ceil(1.15 * radius) + 1
-    steps = np.arange(-reach, reach + 1)
-    distance = np.hypot(steps[:, None], steps[None, :]) / radius
-    softness = max(0.22, 1 / radius)
-    rise = np.clip((1 - distance) / softness + 0.5, 0, 1)
-    disc = rise * rise * (3 - 2 * rise)
-    return (0.55 * disc + 0.45 * np.exp(-(((distance - 0.88) / 0.11) ** 2))).astype(np.float32)
-
-
-def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[[float], tuple[_Map, _Map]]:
-    """A function from a number of spots to the optical depth of the dark and of the pale ones, float32 [H, W] each.
-
-    A number between two groups shows the next group as translucent as the number says.
-    """
-    side = min(height, width)
-    x, y = rng.integers(0, width, _MOST_SPOTS), rng.integers(0, height, _MOST_SPOTS)
-    # Small grains are more frequent.
-    size = (rng.random(_MOST_SPOTS) ** 1.6 * _SPOT_SIZES).astype(int)
-    depth = (rng.uniform(*_DEPTHS, _MOST_SPOTS) / _DEPTH_UNIT).astype(np.float32)
-    pale = (rng.random(_MOST_SPOTS) >= _DARK_SPOTS).astype(int)
-    radii = side * np.geomspace(*_RADII, _SPOT_SIZES)
-    shapes = [_spot(max(radius, 0.8)) for radius in radii]
-    # Depths of all spots up to the end of each group, as far as they have been asked for.
-    summed = [np.zeros((2, height, width), np.uint16)]
-
-    def add_group() -> None:
-        count = _FIRST_SPOTS * 2 ** (len(summed) - 1)
-        total = summed[-1].copy()
-        for index in range(count // 2 if len(summed) > 1 else 0, count):
-            shape = shapes[size[index]]
-            reach = len(shape) // 2
-            top, left = y[index] - reach, x[index] - reach
-            rows = slice(max(top, 0), y[index] + reach + 1)
-            columns = slice(max(left, 0), x[index] + reach + 1)
-            covered = total[pale[index], rows, columns]
-            seen = shape[rows.start - top :, columns.start - left :][: covered.shape[0], : covered.shape[1]]
-            covered += (seen * depth[index]).astype(np.uint16)
-        summed.append(total)
-
-    def depths(count: float) -> tuple[_Map, _Map]:
-        group = 0 if count <= _FIRST_SPOTS else math.ceil(math.log2(count / _FIRST_SPOTS))
-        while len(summed) < group + 2:
-            add_group()
-        before = 0 if group == 0 else _FIRST_SPOTS * 2 ** (group - 1)
-        share = (count - before) / (_FIRST_SPOTS * 2**group - before)
-        dark, bright = (
-            np.asarray(
-                cv2.addWeighted(low, (1 - share) * _DEPTH_UNIT, high, share * _DEPTH_UNIT, 0, dtype=cv2.CV_32F),
-                dtype=np.float32,
-            )
-            for low, high in zip(summed[group], summed[group + 1], strict=True)
-        )
-        return dark, bright
-
-    return depths
+# The depth below a spot's edge, as a share of the image's side for the largest, over which its soft edge rises.
+_SOFTNESS = 0.12
+_RISE = np.arange(256) / 255
+_SOFT_EDGE = (_RISE * _RISE * (3 - 2 * _RISE)).astype(np.float32)
 
 
 def _fundus_spots(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Dust on the lenses shows as many small spots out of focus: dark where it absorbs, pale where it scatters light.
+    """Dust on the lenses shows as unsharp round spots, dark where it absorbs light and bright where it scatters it.
 
-    I' = V + (I * exp(-D) - V) * exp(-B), with the summed optical depths D of the dark and B of the pale spots, and V the
-    fundus smoothed and made pale. A spot is a disc of .8 to 5.5 % of the shorter side in radius and a depth of .15 to
-    .45, deepest in its rim. All are drawn once; strength n shows the first n, the last ones translucent.
+    Spots grow, become more and become denser with the share s of the field of view that they cover. With soft discs
+    D and B of the dark and the bright ones, I' = I * (1 - o * D) and I'' = I' + o * B * (255 - I'), with the opacity
+    o = .55 + .4 * s.
 
     Source: Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021 (spots of dust, out
     of focus, in the path of light).
     """
+    height, width = scene.image.shape[:2]
     inside = field_of_view(scene.image)
-    depths = _spot_depths(*inside.shape, rng)
+    dark, bright = (draw_discs(height, width, rng, count=30, smallest=0.25, delay=0.2) for _ in range(2))
+    covered = coverage(np.minimum(dark, bright), inside)
+    to_steps = np.float32(-255 / _SOFTNESS)
+    dark *= to_steps
+    bright *= to_steps
+    within = inside.astype(np.float32)
     clean = split(scene.image)
-    veil = _veil(clean, inside)
-    opaque = -inside.astype(np.float32)
 
-    def render(count: float) -> Image:
-        passed, unscattered = (np.asarray(cv2.exp(depth * opaque), dtype=np.float32) for depth in depths(count))
+    def discs(position: _Map, scale: float) -> _Map:
+        steps = position + np.float32(scale * 255 / _SOFTNESS)
+        index = np.clip(steps, 0, 255, out=steps).astype(np.uint8)
+        return looked_up(index, _SOFT_EDGE)
 
-        def seen() -> Iterator[_Map]:
-            for plane, pale in zip(clean, veil, strict=True):
-                plane = plane * passed
-                plane -= pale
-                plane *= unscattered
-                plane += pale
-                yield plane
-
-        return join(seen())
+    def render(share: float) -> Image:
+        scale, opacity = scale_at(covered, share), 0.55 + 0.4 * share
+        passed = 1 - np.float32(opacity) * discs(dark, scale)
+        scattered = np.float32(opacity) * discs(bright, scale) * within
+        seen = clean * (passed * (1 - scattered))
+        seen += _FLASH * scattered
+        return join(seen)
 
     return Realisation(render)
 
@@ -234,10 +171,10 @@ FUNDUS_HAZE = Perturbation(
 FUNDUS_SPOTS = Perturbation(
     "fundus_spots",
     _fundus_spots,
-    unit="spots",
-    mildest=0.05,
-    typical=350,
-    strongest=_MOST_SPOTS,
+    unit="share of the field of view",
+    mildest=0.0005,
+    typical=0.3,
+    strongest=0.98,
     modalities=frozenset({"fundus"}),
 )
 

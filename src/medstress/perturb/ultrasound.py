@@ -6,21 +6,16 @@ The display is taken to be log-compressed: 60 dB between black and white, so tha
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from medstress.perturb.probe import find_beams
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
-from medstress.perturb.spans import growing_spans
 from medstress.pixels import Image, to_uint8
 
 _DISPLAY_DB = 60.0
-_GREY_PER_DB = np.float32(255 / _DISPLAY_DB)
-# Shadows are computed on a square grid of depths and beams, as fine as the image within these limits.
-_GRID_SIDES = (64, 512)
-# Shares of the depth: over which a shadow sets in, and the distance at which a front's echo has lost 1 dB.
-_RISE, _PULSE = 0.02, 0.0035
-# A beam that a body covers less of does not show it.
-_LEAST_COVER = 0.0005
+# Two-way attenuation over one full depth of the field: 4 cm of bone or stone at 5 MHz.
+_BODY_DB = 240.0
+# Standard deviation of the beam's profile, share of the field's width: how soft a shadow's edges are.
+_BEAM_WIDTH = 0.01
 # Samples of a profile across the beams or along one.
 _SAMPLES = 1024
 
@@ -33,62 +28,36 @@ def _samples_of(coordinate: _Floats) -> npt.NDArray[np.int16]:
 
 
 def _us_acoustic_shadow(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Stones, ribs or gas send sound back: each is a bright echo at its front, and what lies behind it is in shadow.
+    """A round, strongly attenuating body (stone, rib, calcification) leaves what lies behind it in its shadow.
 
-    max(I - 255 * L / 60, echo): L, in dB, rises from 0 at the front z0 of a body to all that the body takes of its
-    beams and stays behind it; echo = 255 * (1 + log10(b) / 3) - c - 8.7 * 255 / 60 * ((z - z0) / pulse)^2 / 2, with b
-    the share of the beam that the body covers and c what a tilted front sends elsewhere. Four to seven bodies, their
-    depths (10 to 40 % of the field), losses (35 to 60 dB) and roundness are drawn once. They appear one after another
-    and widen; strength is the share of beams that they block between them. Beams are columns for linear probes and
-    rays from the crossing of the field's edges for sector and curved ones; their width softens a shadow's edges.
-    Colour pixels lose all channels in proportion, so flow keeps its hue.
+    clip(I - 255 * L / 60), L = 240 dB * the length of the beam's path inside the body so far, as a share of the
+    field's depth; it stays at its last value behind the body and is 0 above it. The body's middle is drawn once; its
+    diameter is the strength, so a wider body also casts a darker shadow. Beams are columns for linear probes and rays
+    from the crossing of the field's edges for sector and curved ones. The width of the beam softens the edges. Colour
+    pixels lose all channels in proportion, so flow keeps its hue.
 
-    Source: Feldman, Katyal, Blackwood, "US artifacts", RadioGraphics 29, 2009 (shadowing); Cobbold, Foundations of
-    Biomedical Ultrasound, Oxford University Press 2007 (reflection, log compression).
+    Source: Cobbold, Foundations of Biomedical Ultrasound, Oxford University Press 2007 (attenuation along the beam);
+    Feldman, Katyal, Blackwood, "US artifacts", RadioGraphics 29, 2009 (shadowing).
     """
     beams = find_beams(scene.image)
-    side = int(np.clip(min(scene.image.shape[:2]), *_GRID_SIDES))
-    count = int(rng.integers(4, 8))
-    spans = growing_spans(rng.dirichlet(np.full(count, 6.0)), 0.75, rng)
-    depth, taken = rng.uniform(0.1, 0.4, (count, 1)), _GREY_PER_DB * rng.uniform(35, 60, (count, 1))
-    softness, roundness = rng.uniform(0.008, 0.02, (count, 1)), rng.uniform(0.2, 0.45, (count, 1))
-    ripple = cv2.GaussianBlur(rng.standard_normal((2, side), dtype=np.float32), (0, 0), side / 128, sigmaY=1e-3)
-    rough, shine = ripple / np.maximum(ripple.std(axis=1, keepdims=True), np.float32(1e-6))
-    beam = (np.arange(side) + 0.5) / side
-    along = ((np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side))[:, None]
-    # Where each pixel lies on the grid of depths and beams.
-    place = [coordinate * np.float32(side) - np.float32(0.5) for coordinate in (beams.across, beams.along)]
+    middle, depth = rng.uniform(0.3, 0.7), np.float32(rng.uniform(0.2, 0.45))
+    beam, along = _samples_of(beams.across), beams.along
+    offset = (np.linspace(0, 1, _SAMPLES, dtype=np.float32) - np.float32(middle)) ** 2
     clean = scene.image.astype(np.float32)
+    lost = np.where(beams.inside, np.float32(255 / _DISPLAY_DB * _BODY_DB), np.float32(0))
     colour = clean.ndim == 3
     if colour:
         share = clean / np.maximum(clean.max(axis=2, keepdims=True), 1)
 
-    def on_image(grid: _Floats) -> _Floats:
-        return np.asarray(cv2.remap(grid, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-
-    def render(blocked: float) -> Image:
-        low, high = spans(blocked).T[..., None]
-        covered = expit((beam - low) / softness) - expit((beam - high) / softness)
-        half = (high - low) / 2
-        tilt = np.clip((beam - low - half) / np.maximum(half, softness), -1, 1) ** 2
-        front = depth + roundness * half * tilt + 0.004 * rough
-        most = (taken * covered).astype(np.float32)
-        echo = 255 * (1 + np.log10(np.maximum(covered, 1e-6)) / 3) - 60 * tilt + 10 * shine - 15
-        lost, bright = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
-        reached = covered > _LEAST_COVER
-        for body in np.flatnonzero(reached.any(axis=1)):
-            columns = slice(reached[body].argmax(), side - reached[body, ::-1].argmax())
-            behind = along - front[body, columns].astype(np.float32)
-            lost[:, columns] += np.clip(behind * np.float32(1 / _RISE), 0, 1) * most[body, columns]
-            behind *= np.float32(1 / _PULSE)
-            behind *= behind
-            behind *= -_GREY_PER_DB
-            behind += echo[body, columns].astype(np.float32)
-            np.maximum(bright[:, columns], behind, out=bright[:, columns])
-        dark, cap = on_image(lost) * beams.inside, on_image(bright) * beams.inside
-        if colour:
-            return to_uint8(np.maximum(clean - dark[..., None] * share, cap[..., None]))
-        return to_uint8(np.maximum(clean - dark, cap))
+    def render(diameter: float) -> Image:
+        chord = 2 * np.sqrt(np.maximum(np.float32((diameter / 2) ** 2) - offset, 0))
+        chord = cv2.GaussianBlur(chord[None], (0, 0), _BEAM_WIDTH * _SAMPLES, borderType=cv2.BORDER_REPLICATE)[0]
+        start = np.maximum(depth - chord / 2, 0)
+        path = along - start[beam]
+        np.minimum(path, (depth + chord / 2 - start)[beam], out=path)
+        np.maximum(path, 0, out=path)
+        path *= lost
+        return to_uint8(clean - path[..., None] * share if colour else clean - path)
 
     return Realisation(render)
 
@@ -135,10 +104,10 @@ def _us_reverberation(scene: Scene, rng: np.random.Generator) -> Realisation:
 US_ACOUSTIC_SHADOW = Perturbation(
     "us_acoustic_shadow",
     _us_acoustic_shadow,
-    unit="share of the beams that are blocked",
-    mildest=0.0005,
-    typical=0.4,
-    strongest=1,
+    unit="diameter of the body, share of the field of view",
+    mildest=0.005,
+    typical=0.3,
+    strongest=3,
     modalities=frozenset({"ultrasound"}),
 )
 US_REVERBERATION = Perturbation(
