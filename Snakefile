@@ -30,18 +30,24 @@ wildcard_constraints:
     figure=one_of(FIGURES),
 
 
+include: "workflow/rules/fetch_dataset.smk"
+include: "workflow/rules/fetch_weights.smk"
 include: "workflow/rules/prepare_dataset.smk"
 include: "workflow/rules/perturb.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/attack.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/table.smk"
 include: "workflow/rules/figure.smk"
 
 
-# Seconds each: not worth a job of a cluster.
+# Seconds each, or in need of a network: not for a job of a cluster.
 localrules:
     all,
+    fetch,
+    fetch_dataset,
+    fetch_weights,
     score,
     table,
     figure,
@@ -55,3 +61,9 @@ rule all:
     input:
         expand("<results>/tables/{table}.csv", table=STUDY.tables),
         expand("<results>/figures/{figure}.svg", figure=STUDY.figures),
+
+
+# All downloads of the study and nothing else, for a machine with a network.
+rule fetch:
+    input:
+        [f"{folder}/{STAMP}" for folder in FETCHED],

@@ -38,3 +38,23 @@ if per_box:
     print(f"\n{'':34} {'ms a box':>9} {'ratio':>6}")
     for name, value in per_box.items():
         print(f"{name:34} {1e3 * value:9.1f} {value / per_box['sam_predict']:6.1f}")
+
+per_view = {
+    case["name"].removeprefix("test_"): case["stats"]["median"] / case["extra_info"]["views"]
+    for case in everything
+    if "views" in case["extra_info"]
+}
+if per_view:
+    print(f"\n{'':34} {'ms a perturbed image':>20} {'ratio':>6}")
+    for name, value in per_view.items():
+        print(f"{name:34} {1e3 * value:20.1f} {value / per_view['study_predict']:6.1f}")
+
+per_image = {
+    case["name"].removeprefix("test_"): case["stats"]["median"] / case["extra_info"]["trained_images"]
+    for case in everything
+    if "trained_images" in case["extra_info"]
+}
+if per_image:
+    print(f"\n{'':34} {'ms a trained image':>18} {'ratio':>6}")
+    for name, value in per_image.items():
+        print(f"{name:34} {1e3 * value:18.1f} {value / per_image[name.replace('encoding', 'cached')]:6.1f}")

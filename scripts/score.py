@@ -19,4 +19,5 @@ with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
         [Path(path) for path in snakemake.input.perturbed],
         Path(snakemake.input.predictions),
         Path(snakemake.output[0]),
+        attacked=[Path(path) for path in snakemake.input.get("attacked", [])],
     )

@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from pydantic import ValidationError
+
+from medstress.cards.dataset import DatasetCard
+from medstress.datasets.write_boxes import write_boxes
 from medstress.errors import MedstressError
 from medstress.exports.source import find_perturbed, read_labels
 from medstress.exports.write import EXPORTS, export
@@ -14,6 +18,7 @@ from medstress.names import Modality, ScaleName
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.protocol import Perturbation
 from medstress.perturb.scales.protocol import Published
+from medstress.problems import ConfigError, problems_of, read_yaml
 from medstress.specs import SeveritySpec
 
 
@@ -48,6 +53,24 @@ def add_export_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument("--format", choices=list(EXPORTS), required=True)
     parser.add_argument("--labels", type=Path, help="CSV sheet: image_id and a column of class indices for each label")
     parser.set_defaults(action=_export)
+
+
+def add_boxes_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `boxes`."""
+    parser = commands.add_parser("boxes", help="write the boxes of a data set's masks, as published benchmarks do")
+    parser.add_argument("card", type=Path, help="the data set's card, such as config/datasets/isic2016.yaml")
+    parser.add_argument("out", type=Path, help="the JSON file: {mask file name: [x1, y1, x2, y2]}, ends inclusive")
+    parser.set_defaults(action=_boxes)
+
+
+def _boxes(arguments: argparse.Namespace) -> None:
+    data = read_yaml(arguments.card)
+    try:
+        card = DatasetCard.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(list(problems_of(error, DatasetCard, arguments.card))) from None
+    count = write_boxes(card, Path(), arguments.out)
+    print(f"{arguments.out}: {count} boxes", file=sys.stderr)
 
 
 def _export(arguments: argparse.Namespace) -> None:

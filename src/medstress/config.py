@@ -41,6 +41,11 @@ class Perturbations(Strict):
     """
 
     types: list[TypeName] = Field(min_length=1)
+    unfitting: Literal["error", "leave_out"] = Field(
+        "error",
+        description="What becomes of a type that fits none of the study's data sets. leave_out: nothing, so that one "
+        "list of types serves several studies.",
+    )
     levels: list[Level] = Field(default=[1, 2, 3, 4, 5], min_length=1)
     scale: ScaleName = Field(
         "ssim",
@@ -126,7 +131,12 @@ class Study(Strict):
             "datasets": self.datasets,
             "runs": self.runs,
             "perturbations.types": self.perturbations.types,
-            "attacks and prompts": [item.name for item in (*self.attacks, *self.prompts)],
+            "perturbations, attacks and prompts": [
+                "clean",
+                *self.perturbations.types,
+                *(attack.name for attack in self.attacks),
+                *(prompt.name for prompt in self.prompts),
+            ],
             "perturbations.levels": self.perturbations.levels,
             "scoring.metrics": self.scoring.metrics,
             "tables": self.tables,

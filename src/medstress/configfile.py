@@ -18,6 +18,12 @@ from medstress.problems import ConfigError, Key, Problem, closest, line_of, prob
 from medstress.project import Project, severity_of
 
 _TABLES_OF_STRATEGIES = ("segmentation_strategies", "trainable_parameters")
+_KEYS_OF_TABLES = {
+    "segmentation_adversarial": "attacks",
+    "segmentation_transfer": "transfer",
+    "segmentation_prompts": "prompts",
+}
+"""What a study must have besides, for a table to have anything to show."""
 
 
 def _validate(kind: Any, data: Any, path: Path, problems: list[Problem]) -> Any:
@@ -109,7 +115,8 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
             expected = f"a type of the scale {asked.scale}: {', '.join(every)}"
             yield problem(("types", index), repr(name), expected)
             continue
-        if not any(name in kinds[one] and kinds[one][name].fits(cards[one].modality) for one in kinds):
+        fitting = any(name in kinds[one] and kinds[one][name].fits(cards[one].modality) for one in kinds)
+        if not fitting and asked.unfitting == "error":
             fits = ", ".join(sorted(every[name].modalities)) or "other data sets of the scale"
             have = ", ".join(f"{one} ({cards[one].modality})" for one in kinds)
             yield problem(("types", index), repr(name), f"a type that fits one of {have}; {name} is for {fits}")
@@ -117,6 +124,19 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
             if level > level_count(every[name]):
                 expected = f"1 to {level_count(every[name])}: {name} has no more levels on the scale {asked.scale}"
                 yield problem(("levels", place), level, expected)
+
+
+def _attack_problems(source: Path, study: Study, models: Mapping[str, ModelCard]) -> Iterator[Problem]:
+    """Attacks without a run to attack, and tables without what they tell of."""
+    if study.attacks and models and not any(isinstance(model, Learned) for model in models.values()):
+        expected = "a run of a model with weights: a training-free one has no gradients to attack it with"
+        yield Problem(str(source), "attacks", "no run with gradients", expected, line=line_of(source, ("attacks",)))
+    for index, table in enumerate(study.tables):
+        key = _KEYS_OF_TABLES.get(table)
+        if key and not getattr(study, key):
+            expected = f"a study with `{key}`, which the table tells of"
+            line = line_of(source, ("tables", index))
+            yield Problem(str(source), f"tables.{index}", repr(table), expected, line=line)
 
 
 def _texts(value: Any) -> list[str]:
@@ -176,6 +196,8 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         problems.append(
             Problem(str(source), "tables", "no run with a strategy", expected, line=line_of(source, ("tables",)))
         )
+    if study is not None:
+        problems += _attack_problems(source, study, cards["models"])
     if study is not None and set(cards["datasets"]) == set(study.datasets):
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:

@@ -40,6 +40,11 @@ def _tree(module: str) -> ast.Module:
 
 
 @cache
+def _dump(module: str) -> str:
+    return ast.dump(_tree(module))
+
+
+@cache
 def _imports(module: str) -> frozenset[str]:
     found: set[str] = set()
     for node in ast.walk(_tree(module)):
@@ -70,5 +75,5 @@ def fingerprint(*entries: str) -> str:
     """16 hexadecimal digits that change when the code behind the `entries` (dotted module names) changes."""
     digest = hashlib.sha256()
     for module in modules_behind(*entries):
-        digest.update(f"{module}\n{ast.dump(_tree(module))}\n".encode())
+        digest.update(f"{module}\n{_dump(module)}\n".encode())
     return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medstress.errors import MedstressError
 from medstress.records import PredictionRow, read_rows, write_rows
+from medstress.rows import R
 
 
 def content_key(*parts: str | bytes) -> str:
@@ -42,7 +43,15 @@ class Journal:
     computed: int = 0
     damaged: list[str] = field(default_factory=list)
 
+    def has(self, key: str) -> bool:
+        """Whether an earlier process finished a unit."""
+        return (self.folder / f"{key}.parquet").exists()
+
     def unit(self, key: str, compute: Callable[[], list[PredictionRow]]) -> list[PredictionRow]:
+        """The answers of a unit: see :meth:`rows`."""
+        return self.rows(PredictionRow, key, compute)
+
+    def rows(self, kind: type[R], key: str, compute: Callable[[], list[R]]) -> list[R]:
         """The rows of a unit: read if an earlier process finished it, otherwise computed and stored.
 
         A unit that cannot be read (a damaged disk: units are written whole or not at all) is named in `damaged` and
@@ -51,13 +60,13 @@ class Journal:
         path = self.folder / f"{key}.parquet"
         if path.exists():
             try:
-                rows = read_rows(path, PredictionRow)
+                rows = read_rows(path, kind)
             except MedstressError as error:
                 self.damaged.append(str(error))
             else:
                 self.reused += 1
                 return rows
         rows = compute()
-        write_rows(path, PredictionRow, rows)
+        write_rows(path, kind, rows)
         self.computed += 1
         return rows

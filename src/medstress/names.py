@@ -95,6 +95,13 @@ TableName = Literal[
     "segmentation_perturbations",
     "segmentation_levels",
     "segmentation_strategies",
+    "segmentation_adversarial",
+    "segmentation_transfer",
+    "segmentation_prompts",
+    "segmentation_top",
+    "segmentation_groups",
+    "published_summary",
+    "published_by_level",
     "trainable_parameters",
     "calibration",
 ]

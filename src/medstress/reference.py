@@ -9,7 +9,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from medstress.cards.attack import Attack, PromptJitter
-from medstress.cards.dataset import DatasetCard, FolderSource, SheetSource
+from medstress.cards.dataset import DatasetCard, FolderSource, SheetSource, StackSource
+from medstress.cards.download import Download
 from medstress.cards.model import BoxFill, DeepLabV3, GrabCut, MedSam, ModelCard, Sam, SamMed2d, UNet
 from medstress.cards.strategy import (
     AdapterOnly,
@@ -31,6 +32,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "A data set card: config/datasets/*.yaml": DatasetCard,
     "`source` of a data set: a folder": FolderSource,
     "`source` of a data set: a sheet": SheetSource,
+    "`source` of a data set: NPY stacks": StackSource,
+    "`download` of a data set or model": Download,
     "A model card: config/models/*.yaml, adapter box_fill": BoxFill,
     "A model card: config/models/*.yaml, adapter grabcut": GrabCut,
     "A model card: config/models/*.yaml, adapter sam": Sam,

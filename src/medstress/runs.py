@@ -36,6 +36,11 @@ def named_parts(run: str) -> dict[str, str | None]:
     return match.groupdict()
 
 
+def adversarial_name(attack: str, run: str) -> str:
+    """What images are called that an attack made against one run, where others see them: `pgd@tiny_sam`."""
+    return f"{attack}@{run}"
+
+
 def expand(study: Study, strategies: Mapping[str, Strategy]) -> Iterator[Run]:
     """The runs that a study stands for, in its order.
 

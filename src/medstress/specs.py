@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from medstress.cards.attack import Attack, PromptJitter
 from medstress.cards.dataset import DatasetCard, Window
+from medstress.cards.download import Download
 from medstress.cards.model import LearnedCard, ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.cards.strict import Strict
@@ -17,6 +19,16 @@ class PrepareSpec(Strict):
 
     card: DatasetCard
     limit: Limit
+
+
+class FetchSpec(Strict):
+    """What fetch_dataset and fetch_weights need to know."""
+
+    name: str
+    downloads: list[Download]
+    folder: str
+    wanted: list[str] = Field(description="Files and folders that must be there in the end.")
+    sha256: dict[str, str] = Field(default_factory=dict, description="Of files that must be there.")
 
 
 class SeveritySpec(Strict):
@@ -49,6 +61,8 @@ class FinetuneSpec(Strict):
     strategy: Strategy
     trainset: str
     seed: int
+    background: int = 0
+    window: Window | None = None
 
 
 class PredictSpec(Strict):
@@ -61,6 +75,21 @@ class PredictSpec(Strict):
     dataset: str
     split: Split
     prompt: Literal["moved", "clean"]
+    prompts: list[PromptJitter] = Field(default_factory=list, description="Asked about clean images besides.")
+    levels: list[int] = Field(default_factory=list, description="Levels of these prompts.")
+
+
+class AttackSpec(Strict):
+    """What attack needs to know."""
+
+    run: str
+    model: LearnedCard
+    strategy: Strategy | None = None
+    seed: int | None = None
+    dataset: str
+    split: Split
+    levels: list[int]
+    attacks: list[Attack]
 
 
 class ScoreSpec(Strict):
@@ -71,6 +100,9 @@ class ScoreSpec(Strict):
     dataset: str
     split: Split
     scoring: Scoring
+    unmoved: list[str] = Field(
+        default_factory=list, description="Attacks and prompts: cells whose truth is that of the clean image."
+    )
 
 
 class TableSpec(Strict):
@@ -95,6 +127,18 @@ class TableSpec(Strict):
         default_factory=list, description="Perturbations whose levels are strengths of a table, not bands of SSIM."
     )
     levels: list[int]
+    attacks: dict[str, list[float]] = Field(
+        default_factory=dict, description="Radius of each attack at levels 1 to 5, in grey levels."
+    )
+    attacked: list[str] = Field(default_factory=list, description="Runs with gradients, which attacks are made on.")
+    transfer: list[str] = Field(
+        default_factory=list, description="Runs whose adversarial images all other runs are shown."
+    )
+    kept: list[str] = Field(default_factory=list, description="Attacks whose images are kept for that.")
+    prompts: dict[str, list[float]] = Field(
+        default_factory=dict, description="Share of the box's sides of each jittered prompt at levels 1 to 5."
+    )
+    medical: list[str] = Field(default_factory=list, description="Perturbations that belong to modalities.")
     metrics: list[str]
     statistics: Statistics
 

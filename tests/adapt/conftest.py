@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 from medstress.cards.model import Sam
+from medstress.cards.strategy import Strategy
 from medstress.pixels import box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, write_rows
 from medstress.seeds import generator
@@ -16,6 +18,30 @@ from medstress.seeds import generator
 SIDE = 64
 # The grey level that the objects of a split have: whatever reaches the optimiser shows where it came from.
 SHADES = {"train": 200, "val": 120, "test": 60}
+
+
+METHODS = (
+    "full",
+    "decoder_only",
+    "decoder_prompt",
+    "encoder_partial",
+    "adapter_only",
+    "lora",
+    "lora_plus_encoder",
+    "lora_plus_decoder",
+)
+_OWN = {
+    "encoder_partial": {"blocks": 1},
+    "adapter_only": {"width": 4},
+    **{method: {"rank": 2} for method in METHODS if method.startswith("lora")},
+}
+
+
+def strategy(method, **changes) -> Strategy:
+    """A strategy for three steps, with changes."""
+    common = {"title": method, "train_on": ["splits"], "learning_rate": 0.01, "steps": 3, "batch": 2, "check_every": 3}
+    values = {"name": method, "method": method, **common, **_OWN.get(method, {}), **changes}
+    return TypeAdapter(Strategy).validate_python(values)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_problems_name_the_line(project):
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("source", {"format": "folders", "images": "a"}, "one of 'folder', 'sheet'"),
+        ("source", {"format": "folders", "images": "a"}, "one of 'folder', 'npy_stack', 'sheet'"),
         ("source", {"format": "sheet", "sheet": "s.csv", "colum": 1}, "one of format, sheet"),
         ("window", {"low": 5, "high": 5}, "must be below"),
         ("size", {"mode": "pad"}, "give `side`"),

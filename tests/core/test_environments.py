@@ -38,3 +38,4 @@ def test_every_declared_dependency_is_pinned():
 
     assert names(project["dependencies"]) <= locked
     assert names(project["optional-dependencies"]["test"]) <= tested
+    assert names(project["optional-dependencies"]["sam"]) == names(pins("requirements-sam.lock"))

@@ -10,6 +10,8 @@ LIGHT = [
     "medstress.perturb",
     "medstress.perturb.build",
     "medstress.datasets.prepare",
+    "medstress.fetch.fetch",
+    "medstress.fetch.hub",
     "medstress.models.predict",
     "medstress.models.segmentation.grabcut",
     "medstress.score.segmentation",

@@ -6,7 +6,8 @@ import pytest
 from medstress.config import Scoring
 from medstress.errors import MedstressError
 from medstress.journal import Journal
-from medstress.models.predict import predict_dataset, prompt_box
+from medstress.models.predict import predict_dataset
+from medstress.models.prompts import prompt_box
 from medstress.models.registry import load_segmenter
 from medstress.perturb.build import perturb_dataset
 from medstress.perturb.registry import PERTURBATIONS

@@ -10,14 +10,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import (
-    SamConfig,
-    SamMaskDecoderConfig,
-    SamModel,
-    SamProcessor,
-    SamPromptEncoderConfig,
-    SamVisionConfig,
-)
+from transformers import SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from medstress.cards.model import Sam
@@ -26,19 +19,13 @@ from medstress.models.registry import load_segmenter
 from medstress.models.segmentation.sam import load
 from medstress.models.segmentation.sam_preprocess import box_masks, read_preprocessing
 from tests.conftest import ROOT, embedded_image, in_colour
+from tests.models.sam_files import SIDE, grey, sam_card, tiny_model
 
 sys.path.insert(0, str(ROOT / "resources"))
 from tiny_sam_data import TRAINING_SETS, training_scenes
 
 TINY_SAM = Sam.model_validate(yaml.safe_load((ROOT / "config/models/tiny_sam.yaml").read_text()))
 FOLDER = ROOT / TINY_SAM.weights
-SIDE = 64
-
-
-def grey(height=90, width=120, seed=1):
-    return np.random.default_rng(seed).integers(0, 256, (height, width)).astype(np.uint8)
-
-
 BOXES = [(10.0, 5.0, 40.0, 60.0), (0.0, 0.0, 33.0, 29.0), (20.5, 30.25, 21.0, 50.0)]
 
 
@@ -50,33 +37,14 @@ def segmenter():
 @pytest.fixture(scope="module")
 def random_folder(tmp_path_factory):
     """A small SAM with random weights of ordinary size, saved as transformers saves it."""
-    torch.manual_seed(5)
-    vision = SamVisionConfig(
-        hidden_size=24, output_channels=16, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=16,
-        mlp_dim=32, window_size=3, global_attn_indexes=[1], num_pos_feats=8, initializer_range=0.3,
-    )  # fmt: skip
-    prompt = SamPromptEncoderConfig(hidden_size=16, image_size=SIDE, patch_size=16, mask_input_channels=8)
-    decoder = SamMaskDecoderConfig(hidden_size=16, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16)
-    model = SamModel(
-        SamConfig(
-            vision_config=vision.to_dict(),
-            prompt_encoder_config=prompt.to_dict(),
-            mask_decoder_config=decoder.to_dict(),
-            initializer_range=0.3,
-        )
-    )
     folder = tmp_path_factory.mktemp("random_sam")
-    model.save_pretrained(folder)
+    tiny_model().save_pretrained(folder)
     size = {"height": SIDE, "width": SIDE}
     processor = SamImageProcessorPil(
         size={"longest_edge": SIDE}, pad_size=size, image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.3, 0.1]
     )
     processor.save_pretrained(folder)
     return folder
-
-
-def card_of(folder, **changes):
-    return Sam(name="other", title="Other", adapter="sam", weights=str(folder), **({"batch": 2} | changes))
 
 
 def logits_of(ours, image, boxes):
@@ -132,7 +100,7 @@ def test_logits_of_the_shipped_weights_are_those_of_transformers(segmenter, name
 @pytest.mark.parametrize("mask_prompt", [False, True])
 @pytest.mark.parametrize("name", list(IMAGES))
 def test_logits_of_any_checkpoint_are_those_of_transformers(random_folder, name, mask_prompt):
-    ours, image = load(card_of(random_folder, mask_prompt=mask_prompt)), IMAGES[name]()
+    ours, image = load(sam_card(random_folder, mask_prompt=mask_prompt)), IMAGES[name]()
     theirs = transformers_logits(
         SamModel.from_pretrained(random_folder).eval(), random_folder, image, BOXES, mask_prompt
     )
@@ -183,7 +151,7 @@ def test_a_mask_prompt_is_the_box_at_low_resolution(segmenter):
 def test_batched_equals_single_bit_for_bit(random_folder, segmenter, batch):
     images = [make() for make in IMAGES.values()]
     boxes = [BOXES, BOXES[:1], [], [*BOXES, *BOXES], BOXES[1:]]
-    for ours in (load(card_of(random_folder, batch=batch)), load(TINY_SAM.model_copy(update={"batch": batch}), ROOT)):
+    for ours in (load(sam_card(random_folder, batch=batch)), load(TINY_SAM.model_copy(update={"batch": batch}), ROOT)):
         with torch.inference_mode():
             together = [logits for _, logits in ours._logits(images, boxes)]
             alone = [
@@ -201,7 +169,7 @@ def test_batched_equals_single_bit_for_bit(random_folder, segmenter, batch):
 
 
 def test_each_image_is_encoded_once_whatever_the_number_of_boxes(random_folder):
-    ours = load(card_of(random_folder, batch=1))
+    ours = load(sam_card(random_folder, batch=1))
     seen = []
     ours.model.vision_encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     images = [grey(seed=index) for index in range(5)]
@@ -209,19 +177,19 @@ def test_each_image_is_encoded_once_whatever_the_number_of_boxes(random_folder):
     assert [len(masks) for masks in answers] == [15, 0, 3, 1, 0]
     assert seen == [1, 1, 1]  # and images without a box not at all
     seen.clear()
-    load(card_of(random_folder, batch=2)).predict(images, [[]] * 5)
+    load(sam_card(random_folder, batch=2)).predict(images, [[]] * 5)
     assert seen == []
 
 
 def test_more_images_than_are_held_at_a_time(random_folder):
-    ours = load(card_of(random_folder))
+    ours = load(sam_card(random_folder))
     images = [grey(40, 40, seed=index) for index in range(43)]
     masks = ours.predict(images, [BOXES[1:2]] * 43)
     assert np.array_equal(masks[42][0], ours.predict(images[42:], [BOXES[1:2]])[0][0])
 
 
 def test_the_loss_takes_the_path_of_predict_and_reaches_every_part(random_folder):
-    ours = load(card_of(random_folder, mask_prompt=True))
+    ours = load(sam_card(random_folder, mask_prompt=True))
     images, boxes = [grey(), grey(70, 50, 2)], [BOXES, BOXES[:1]]
     masks = ours.predict(images, boxes)
     right = ours.loss(images, boxes, masks)
@@ -240,16 +208,16 @@ def test_the_loss_takes_the_path_of_predict_and_reaches_every_part(random_folder
 
 
 def test_a_model_in_training_mode_gives_no_answers(random_folder):
-    ours = load(card_of(random_folder))
+    ours = load(sam_card(random_folder))
     ours.model.train()
     with pytest.raises(AssertionError, match="eval mode"):
         ours.predict([grey()], [BOXES])
 
 
 def test_threads_are_those_of_the_card(random_folder):
-    load(card_of(random_folder, threads=2))
+    load(sam_card(random_folder, threads=2))
     assert torch.get_num_threads() == 2
-    load(card_of(random_folder))
+    load(sam_card(random_folder))
     assert torch.get_num_threads() == 1
 
 
@@ -356,22 +324,22 @@ def test_a_wrong_checkpoint_is_refused(random_folder, tmp_path, harm, said):
     shutil.copytree(random_folder, folder)
     harm(folder)
     with pytest.raises(MedstressError, match=said) as caught:
-        load(card_of(folder))
+        load(sam_card(folder))
     assert str(folder) in str(caught.value)
 
 
 def test_a_missing_folder_and_another_sha256_are_refused(random_folder, tmp_path):
     with pytest.raises(MedstressError, match="model card other: weights 'sam_vit_b': there is no folder"):
-        load(card_of("sam_vit_b"), tmp_path)
+        load(sam_card("sam_vit_b"), tmp_path)
     with pytest.raises(MedstressError, match=r"has the sha256 [0-9a-f]{64}, but the card says aaaa"):
-        load(card_of(random_folder, sha256="a" * 64))
+        load(sam_card(random_folder, sha256="a" * 64))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused(random_folder):
     with pytest.raises(MedstressError, match=r"model card other: device is cuda, but .* sees no GPU"):
-        load(card_of(random_folder, device="cuda"))
-    assert load(card_of(random_folder, device="auto")).device.type == "cpu"
+        load(sam_card(random_folder, device="cuda"))
+    assert load(sam_card(random_folder, device="auto")).device.type == "cpu"
 
 
 def test_the_card_loads_through_the_registry_and_is_small(monkeypatch):

@@ -45,7 +45,7 @@ def test_kill_minus_nine_of_a_training_and_again(prepared, tmp_path):
     )
     state = workflow.results / "journal" / "finetune" / RUN
     deadline = time.monotonic() + 120
-    while not list(state.glob("*.pt")) and time.monotonic() < deadline:
+    while not list(state.rglob("*.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(random.uniform(0, 0.5))
     victim = script_process(psutil.Process(process.pid), "finetune")

@@ -21,7 +21,11 @@ SHAPE = (64, 72)
 LEVELS = (1, 2)
 SEEDS = {"box": 0, "net": 0, "net+lora@many~seed0": 0, "net+lora@many~seed1": 1}
 """What is run, and its seed; the strategy is trained and scored on `many` alone."""
-ADAPTED = {"runs": {"box": "Box_fill", "net": "Net", "net+lora": "Net + LoRA"}, "scored_on": {"net+lora": ["many"]}}
+ADAPTED = {
+    "runs": {"box": "Box_fill", "net": "Net", "net+lora": "Net + LoRA"},
+    "scored_on": {"net+lora": ["many"]},
+    "attacked": ["net", "net+lora"],
+}
 """What the strategy adds to the spec."""
 
 
@@ -41,6 +45,11 @@ def spec_of(**changes: object) -> TableSpec:
         "baselines": ["box"],
         "perturbations": ["gaussian_noise", "rotation"],
         "fixed": ["rotation"],
+        "prompts": {"grown": [0.05, 0.1, 0.2, 0.3, 0.5]},
+        "attacks": {"pgd": [2, 4, 6, 8, 10]},
+        "attacked": ["net"],
+        "transfer": ["net"],
+        "kept": ["pgd"],
         "levels": list(LEVELS),
         "metrics": ["iou", "dice", "hd95", "nsd"],
         "statistics": Statistics(resamples=200),
@@ -96,11 +105,16 @@ def _write_dataset(folder: Path, dataset: str, count: int) -> dict[str, Mask]:
         answers = []
         for name, mask in masks.items():
             for kind, level in [("clean", 0)] + [
-                (kind, level) for kind in ("gaussian_noise", "rotation") for level in LEVELS
+                (kind, level) for kind in ("gaussian_noise", "rotation", *_unmoved(run)) for level in LEVELS
             ]:
                 answers.append(_answer(run, name, warp_mask(mask, turn) if kind == "rotation" else mask, kind, level))
         write_rows(folder / "predictions" / run / f"{dataset}.parquet", PredictionRow, answers)
     return masks
+
+
+def _unmoved(run: str) -> tuple[str, ...]:
+    """Cells without a perturbed record here: moved prompts, the run's own attacks, and those made against `net`."""
+    return ("grown", *(() if run == "box" else ("pgd",)), *(() if run == "net" else ("pgd@net",)))
 
 
 def _runs_on(dataset: str) -> list[str]:
@@ -136,6 +150,9 @@ def _write_training(folder: Path, run: str) -> Path:
         "train_objects": 5,
         "trained_parameters": 1_500,
         "all_parameters": 120_000,
+        "learning_rate": 0.001,
+        "batch": 2,
+        "planned_steps": 20,
         "steps": 20,
         "chosen_step": 10,
         "val_iou": [{"step": step, "iou": iou + gain} for step, iou in [(0, 0.5), (10, 0.6), (20, 0.55)]],
@@ -162,7 +179,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyStudy:
         for run in _runs_on(dataset):
             answers = folder / "predictions" / run / f"{dataset}.parquet"
             scores = folder / "scores" / run / f"{dataset}.parquet"
-            values = {"run": run, "seed": SEEDS[run], "dataset": dataset, "split": "test", "scoring": {}}
+            values = {"run": run, "seed": SEEDS[run], "dataset": dataset, "split": "test", "scoring": {}} | {
+                "unmoved": _unmoved(run)
+            }
             scoring = ScoreSpec.model_validate(values)
             score_predictions(scoring, sources["images"][-1], sources["samples"][-1], kinds, answers, scores)
             sources["predictions"].append(answers)

@@ -9,6 +9,7 @@ from medstress.configfile import load_project
 from medstress.devices import count_gpus
 from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
+from medstress.fetch.plan import MODELS, STAMP
 from medstress.fingerprint import fingerprint
 from medstress.models.registry import SEGMENTERS, weight_files
 from medstress.perturb.registry import PERTURBATIONS
@@ -19,6 +20,7 @@ FOLDERS = [
     "datasets",
     "perturbed",
     "checkpoints",
+    "attacked",
     "predictions",
     "scores",
     "tables",
@@ -46,6 +48,20 @@ def prepare_spec(wildcards):
     return PROJECT.prepare_spec(wildcards.dataset).model_dump_json()
 
 
+def fetch_dataset_spec(wildcards):
+    return PROJECT.fetch_dataset_spec(wildcards.dataset).model_dump_json()
+
+
+def fetch_weights_spec(wildcards):
+    folder = str(MODELS / wildcards.weights)
+    return PROJECT.fetch_weights_spec(folder).model_dump_json()
+
+
+def fetched_files(wildcards):
+    folder = PROJECT.fetched_datasets.get(wildcards.dataset)
+    return [f"{folder}/{STAMP}"] if folder else []
+
+
 def perturb_spec(wildcards):
     return PROJECT.perturb_spec(
         wildcards.dataset, wildcards.perturbation
@@ -54,6 +70,10 @@ def perturb_spec(wildcards):
 
 def predict_spec(wildcards):
     return PROJECT.predict_spec(wildcards.run, wildcards.dataset).model_dump_json()
+
+
+def attack_spec(wildcards):
+    return PROJECT.attack_spec(wildcards.run, wildcards.dataset).model_dump_json()
 
 
 def table_spec(wildcards):
@@ -73,7 +93,10 @@ def train_samples(wildcards):
 
 
 def model_files(wildcards):
-    return [str(path) for path in weight_files(PROJECT.model_of(wildcards.run))]
+    # The stamp stands for weights that are fetched: before they are there, nobody knows which files they will be.
+    folder = PROJECT.fetched_weights.get(PROJECT.runs[wildcards.run].model)
+    files = [str(path) for path in weight_files(PROJECT.model_of(wildcards.run))]
+    return [f"{folder}/{STAMP}"] if folder else files
 
 
 def trained_tensors(wildcards):
@@ -98,19 +121,42 @@ def perturb_code(wildcards):
     return fingerprint("medstress.perturb.build", source)
 
 
-def perturbed_records(wildcards):
-    return [
-        f"<results>/perturbed/{wildcards.dataset}/{perturbation}.parquet"
-        for perturbation in PROJECT.perturbations_on(wildcards.dataset)
+def seen_records(wildcards):
+    # What a run is shown besides the clean images: perturbed ones, and adversarial ones made against other runs.
+    dataset = wildcards.dataset
+    perturbed = [
+        f"<results>/perturbed/{dataset}/{perturbation}.parquet"
+        for perturbation in PROJECT.perturbations_on(dataset)
     ]
+    transferred = [
+        f"<results>/attacked/{run}/{dataset}.images.parquet"
+        for run in PROJECT.transfer_inputs(wildcards.run)
+    ]
+    return perturbed + transferred
+
+
+def attacked_answers(wildcards):
+    run, dataset = wildcards.run, wildcards.dataset
+    answers = f"<results>/attacked/{run}/{dataset}.parquet"
+    return [answers] if PROJECT.attacked(run) else []
+
+
+def code_of_run(run, stage):
+    adapter = SEGMENTERS[PROJECT.model_of(run).adapter]
+    adapting = ["medstress.adapt.trainable"] if PROJECT.runs[run].strategy else []
+    return fingerprint(stage, adapter, *adapting)
 
 
 def predict_code(wildcards):
-    adapter = SEGMENTERS[PROJECT.model_of(wildcards.run).adapter]
-    adapting = (
-        ["medstress.adapt.trainable"] if PROJECT.runs[wildcards.run].strategy else []
-    )
-    return fingerprint("medstress.models.predict", adapter, *adapting)
+    return code_of_run(wildcards.run, "medstress.models.predict")
+
+
+def finetune_code(wildcards):
+    return code_of_run(wildcards.run, "medstress.adapt.finetune")
+
+
+def attack_code(wildcards):
+    return code_of_run(wildcards.run, "medstress.attack.attack")
 
 
 def run_gpus(wildcards):
@@ -141,7 +187,15 @@ def figure_inputs(wildcards):
 
 PROJECT = load()
 STUDY = PROJECT.study
+KEPT_IMAGES = (
+    {"images": "<results>/attacked/{run}/{dataset}.images.parquet"}
+    if PROJECT.keeps_images
+    else {}
+)
 SCORED = [(run, dataset) for run in PROJECT.runs for dataset in PROJECT.scored_on(run)]
+FETCHED = sorted(
+    {*PROJECT.fetched_datasets.values(), *PROJECT.fetched_weights.values()}
+)
 RECORDS = {
     "images": expand(
         "<results>/datasets/{dataset}/images.parquet", dataset=STUDY.datasets

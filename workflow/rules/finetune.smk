@@ -18,7 +18,7 @@ rule finetune:
         runtime=growing(240),
     params:
         spec=finetune_spec,
-        code=fingerprint("medstress.adapt.finetune"),
+        code=finetune_code,
         # Not an output: Snakemake deletes outputs before a job starts, and the state is what a killed job left.
         journal=f"results/{STUDY.study}/journal/finetune",
     script:

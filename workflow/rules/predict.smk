@@ -5,7 +5,7 @@ rule predict:
         samples="<results>/datasets/{dataset}/samples.parquet",
         weights=model_files,
         tensors=trained_tensors,
-        perturbed=perturbed_records,
+        perturbed=seen_records,
     output:
         "<results>/predictions/{run}/{dataset}.parquet",
     log:

@@ -1,5 +1,7 @@
 # Raw files and a card become images and samples.
 rule prepare_dataset:
+    input:
+        fetched_files,
     output:
         images="<results>/datasets/{dataset}/images.parquet",
         samples="<results>/datasets/{dataset}/samples.parquet",

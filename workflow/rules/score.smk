@@ -3,7 +3,8 @@ rule score:
     input:
         images="<results>/datasets/{dataset}/images.parquet",
         samples="<results>/datasets/{dataset}/samples.parquet",
-        perturbed=perturbed_records,
+        perturbed=seen_records,
+        attacked=attacked_answers,
         predictions="<results>/predictions/{run}/{dataset}.parquet",
     output:
         "<results>/scores/{run}/{dataset}.parquet",

@@ -1,167 +1,207 @@
 """Trains what a strategy says, chooses on val, and goes on after a stop as if it had not stopped."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medstress.adapt.examples import Example, share_of, varied
-from medstress.adapt.trainable import TrainableSegmenter, apply_strategy, trained_tensors
+from medstress.adapt.batches import Batch, Batches, cached_batches, fresh_batches
+from medstress.adapt.examples import StoredExample, share_of
+from medstress.adapt.optimiser import make_optimiser, set_rate
+from medstress.adapt.schedule import Progress, rate_share
+from medstress.adapt.trainable import (
+    apply_strategy,
+    kept_tensors,
+    put_tensors,
+    set_training_mode,
+    trained_tensors,
+)
+from medstress.cards.model import Learned
 from medstress.cards.strategy import Strategy
 from medstress.errors import MedstressError
+from medstress.models.segmentation.protocol import LearnedSegmenter
 from medstress.records import atomic_path
-from medstress.seeds import generator, seed_of
+from medstress.seeds import seed_of
 
 _SAVE_EVERY = 5
-_WARM_UP = 0.1
-_CLIP = 1.0
-_WEIGHT_DECAY = 0.01
+# Saving may take this share of the time: the state of a large model is gigabytes.
+_SAVING_SHARE = 0.1
+# Images of val that are held decoded at a time.
+_LOOK = 8
 
 
-@dataclass
-class Progress:
-    """How far a training has come: steps done, looks at val as (step, mean IoU), and the best of them."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a training with one learning rate came to, and the step that this process found it at."""
 
-    step: int = 0
-    looks: list[tuple[int, float]] = field(default_factory=list)
-    best_step: int = -1
-    best_iou: float = -1.0
-
-
-def learning_rate(strategy: Strategy, step: int) -> float:
-    """Linear warm-up over the first tenth of the steps, then a cosine to zero."""
-    warm = max(1, round(_WARM_UP * strategy.steps))
-    if step < warm:
-        return strategy.learning_rate * (step + 1) / warm
-    return strategy.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, strategy.steps - warm)))
+    learning_rate: float
+    progress: Progress
+    started: int
 
 
-def mean_iou(segmenter: TrainableSegmenter, examples: Sequence[Example]) -> float:
+def _cpu_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
+def mean_iou(segmenter: LearnedSegmenter, examples: Sequence[StoredExample]) -> float:
     """Mean IoU over all objects of the examples, prompted with their boxes."""
-    answers = segmenter.predict([example.image for example in examples], [example.boxes for example in examples])
-    values = [
-        (answer & truth).sum() / max((answer | truth).sum(), 1)
-        for example, masks in zip(examples, answers, strict=True)
-        for answer, truth in zip(masks, example.masks, strict=True)
-    ]
-    return float(np.mean(values))
+    values: list[float] = []
+    rest: Iterator[StoredExample] = iter(examples)
+    while part := [stored.decoded() for stored in islice(rest, _LOOK)]:
+        answers = segmenter.predict([example.image for example in part], [example.boxes for example in part])
+        values += [
+            float((answer & truth).sum() / max((answer | truth).sum(), 1))
+            for example, masks in zip(part, answers, strict=True)
+            for answer, truth in zip(masks, example.masks, strict=True)
+        ]
+    return sum(values) / len(values)
 
 
-class _Training:
+class Training:
     """One training in memory: the segmenter, the optimiser, the progress, and the best weights so far."""
 
-    def __init__(self, segmenter: TrainableSegmenter, strategy: Strategy, seed: int) -> None:
-        self.segmenter, self.strategy, self.seed = segmenter, strategy, seed
+    def __init__(
+        self, segmenter: LearnedSegmenter, card: Learned, strategy: Strategy, rate: float, seed: int, state: Path
+    ) -> None:
+        self.segmenter, self.strategy, self.rate, self.seed, self.state = segmenter, strategy, rate, seed, state
         self.progress = Progress()
-        apply_strategy(segmenter.model, strategy, seed)
+        self.kept = kept_tensors(segmenter.model)
         self.weights = trained_tensors(segmenter.model)
         self.best: dict[str, Tensor] = {}
-        self.optimiser = torch.optim.AdamW(_decay_groups(self.weights), lr=strategy.learning_rate)
+        self.optimiser = make_optimiser(self.weights, strategy)
+        # The adapter itself runs in the card's format; gradients of fp16 vanish without a scale.
+        device = next(iter(self.weights.values())).device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=device == "cuda" and card.precision == "fp16")
+        self.next_save = 0.0
+        if state.exists():
+            self.restore()
 
-    def look(self, validation: Sequence[Example]) -> None:
-        """Score val and remember the weights where it is the best look so far; the first of equals stays."""
+    def look(self, validation: Sequence[StoredExample]) -> None:
+        """Score val and remember the weights where it is the best look so far."""
         self.segmenter.model.eval()
-        iou = mean_iou(self.segmenter, validation)
-        self.progress.looks.append((self.progress.step, iou))
-        if iou > self.progress.best_iou:
-            self.progress.best_step, self.progress.best_iou = self.progress.step, iou
-            self.best = {name: tensor.detach().clone() for name, tensor in self.weights.items()}
+        if self.progress.add(mean_iou(self.segmenter, validation)):
+            self.best = _cpu_copies(self.kept)
+        set_training_mode(self.segmenter.model)
 
-    def advance(self, training: Sequence[Example]) -> None:
-        """One optimiser step on a batch that depends on the seed and the step's number alone."""
+    def advance(self, batch: Batch) -> None:
+        """One optimiser step."""
         step = self.progress.step
-        rng = generator(seed_of("finetune", str(self.seed), str(step)))
-        size = self.strategy.batch
-        chosen = rng.choice(len(training), size, replace=size > len(training))
-        batch = [varied(training[index], rng) for index in chosen]
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.strategy, step)
-        self.segmenter.model.train()
+        # What a model draws while it trains (dropout) must not depend on where an earlier process stopped.
+        torch.manual_seed(seed_of("draws", str(self.seed), str(step)))
+        set_rate(self.optimiser, self.rate * rate_share(step, self.strategy.steps, self.strategy.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.segmenter.loss(
-            [example.image for example in batch],
-            [example.boxes for example in batch],
-            [example.masks for example in batch],
-        )
-        if not torch.isfinite(loss):
-            names = ", ".join(example.sample_id for example in batch)
+        try:
+            for part in batch.cut(self.strategy.accumulate):
+                # A loss is a mean over objects, and so is that of the whole batch.
+                loss = self.loss(part) * (part.objects / batch.objects)
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.weights.values(), self.strategy.clip)
+            self.scaler.step(self.optimiser)
+        except torch.OutOfMemoryError:
             raise MedstressError(
-                f"the loss is {loss.item()} at step {step} on the samples {names}. "
-                f"Lower the strategy's learning_rate ({self.strategy.learning_rate:g}) or look at these samples."
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.weights.values(), _CLIP)
-        self.optimiser.step()
+                f"strategy {self.strategy.name}: a step of {self.strategy.batch} images in {self.strategy.accumulate} "
+                "parts does not fit the GPU's memory. Raise `accumulate` in its card: the gradient stays the same."
+            ) from None
+        self.scaler.update()
         self.progress.step += 1
 
-    def save(self, path: Path) -> None:
-        """Write everything that the rest of the training depends on."""
-        state = {
-            "progress": asdict(self.progress),
-            "weights": {name: tensor.detach() for name, tensor in self.weights.items()},
-            "best": self.best,
-            "optimiser": self.optimiser.state_dict(),
-        }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of a part of a step. Raises MedstressError where it is not finite."""
+        images = [example.image for example in batch.examples]
+        boxes, masks = ([getattr(example, name) for example in batch.examples] for name in ("boxes", "masks"))
+        loss = self.segmenter.loss(images, boxes, masks, embeddings=batch.embeddings)
+        if not torch.isfinite(loss):
+            names = ", ".join(example.sample_id for example in batch.examples)
+            raise MedstressError(
+                f"the loss is {loss.item()} at step {self.progress.step} on the samples {names}. "
+                f"Lower the strategy's learning rate ({self.rate:g}) or look at these samples."
+            )
+        return loss
 
-    def restore(self, path: Path) -> None:
+    def save(self, *, finished: bool = False) -> None:
+        """Write everything that the rest of the training depends on: once finished, that is the best weights alone."""
+        started = time.monotonic()
+        state: dict[str, Any] = {"progress": asdict(self.progress), "best": self.best}
+        if not finished:
+            state["kept"] = _cpu_copies(self.kept)
+            state["optimiser"], state["scaler"] = self.optimiser.state_dict(), self.scaler.state_dict()
+        with atomic_path(self.state) as temporary:
+            torch.save(state, temporary)
+        ended = time.monotonic()
+        self.next_save = ended + (ended - started) / _SAVING_SHARE
+
+    def restore(self) -> None:
         """Go on from what :meth:`save` wrote."""
-        device = next(iter(self.weights.values())).device
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        with torch.no_grad():
-            for name, tensor in self.weights.items():
-                tensor.copy_(state["weights"][name])
-        self.best = state["best"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
         said = state["progress"]
         self.progress = Progress(**(said | {"looks": [(step, iou) for step, iou in said["looks"]]}))
+        self.best = state["best"]
+        if "optimiser" in state:
+            put_tensors(self.kept, state["kept"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
 
-
-def _decay_groups(weights: dict[str, Tensor]) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels, none for biases and norms."""
-    decayed = [tensor for tensor in weights.values() if tensor.ndim > 1]
-    plain = [tensor for tensor in weights.values() if tensor.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": _WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    def run(self, batches: Batches, validation: Sequence[StoredExample]) -> Outcome:
+        """Take every step that is left; val is looked at before the first, every `check_every` and after the last."""
+        card, progress, started = self.strategy, self.progress, self.progress.step
+        set_training_mode(self.segmenter.model)
+        if not progress.looks:
+            self.look(validation)
+        while not progress.is_over(card.steps, card.patience):
+            self.advance(batches(progress.step))
+            if progress.step % card.check_every == 0 or progress.step == card.steps:
+                self.look(validation)
+            if progress.step % _SAVE_EVERY == 0 and time.monotonic() >= self.next_save:
+                self.save()
+        self.save(finished=True)
+        return Outcome(self.rate, progress, started)
 
 
 def train(
-    segmenter: TrainableSegmenter,
+    segmenter: LearnedSegmenter,
+    card: Learned,
     strategy: Strategy,
     seed: int,
-    training: Sequence[Example],
-    validation: Sequence[Example],
-    state: Path,
-) -> tuple[Progress, int]:
-    """Adapt `segmenter` in place and leave it with the weights of the best look at val.
+    training: Sequence[StoredExample],
+    validation: Sequence[StoredExample],
+    folder: Path,
+) -> list[Outcome]:
+    """Adapt `segmenter` in place and leave it with the weights of the best look at val, over all learning rates.
 
-    A look is taken before the first step, every `check_every` steps and after the last. The state is written to
-    `state` every few steps; where that file exists, training goes on from it, to the same bits on a CPU. Returns the
-    progress and the step that this call started from. Raises MedstressError where the loss is not finite, naming step
-    and samples.
+    Each learning rate is a training of its own from the same start. What an unfinished training depends on is written
+    to `folder` every few steps; where it is there, training goes on from it, to the same bits on a CPU. Returns what
+    became of each rate, in the card's order; of equals the first is kept. Raises MedstressError where the model lacks
+    what the strategy trains, and where the loss is not finite, naming step and samples.
     """
-    job = _Training(segmenter, strategy, seed)
-    if state.exists():
-        job.restore(state)
-    started = job.progress.step
+    apply_strategy(segmenter.model, segmenter.parts, strategy, seed, name=card.name)
+    kept = kept_tensors(segmenter.model)
+    start = _cpu_copies(kept)
     used = share_of(training, strategy.share, seed)
-    if not job.progress.looks:
-        job.look(validation)
-    while job.progress.step < strategy.steps:
-        job.advance(used)
-        step = job.progress.step
-        if step % strategy.check_every == 0 or step == strategy.steps:
-            job.look(validation)
-        if step % _SAVE_EVERY == 0:
-            job.save(state)
-    with torch.no_grad():
-        for name, tensor in job.weights.items():
-            tensor.copy_(job.best[name])
+    if strategy.cached_views:
+        assert not any(re.match(segmenter.parts.encoder, name) for name in kept), "cached embeddings would grow old"
+        batches = cached_batches(segmenter, used, strategy, seed, folder / "views")
+    else:
+        batches = fresh_batches(used, strategy, seed)
+    outcomes: list[Outcome] = []
+    best = start
+    for rate in dict.fromkeys([strategy.learning_rate, *strategy.sweep]):
+        put_tensors(kept, start)
+        job = Training(segmenter, card, strategy, rate, seed, folder / f"rate{len(outcomes)}.pt")
+        outcomes.append(job.run(batches, validation))
+        if chosen(outcomes) is outcomes[-1]:
+            best = job.best
+    put_tensors(kept, best)
     segmenter.model.eval()
-    return job.progress, started
+    return outcomes
+
+
+def chosen(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome with the best look at val; the first of equals."""
+    return max(outcomes, key=lambda outcome: outcome.progress.best_iou)

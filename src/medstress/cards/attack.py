@@ -33,8 +33,10 @@ class Attack(Strict):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if not all(0 < value <= 255 for value in self.epsilons) or not all(value >= 1 for value in self.steps):
-            raise ValueError("epsilons in 0..255 and at least one step at every level")
+        if not all(1 <= value <= 255 for value in self.epsilons) or not all(value >= 1 for value in self.steps):
+            raise ValueError("epsilons of 1 to 255 grey levels and at least one step at every level")
+        if self.method == "fgsm" and (self.momentum or self.restarts > 1):
+            raise ValueError("method: pgd where there are momentum or restarts: fgsm is a single step without a start")
         return self
 
 
@@ -45,7 +47,7 @@ class PromptJitter(Strict):
     """Boxes that are not quite right: how much of a score is the prompt's."""
 
     name: Name = Field(description="Its name in records and tables, such as prompt_grown.")
-    kind: Literal["grow", "shrink", "shift"]
+    kind: Literal["grow", "shrink", "shift"] = Field(description="A shift goes in a direction that is drawn.")
     shares: Annotated[Shares, Field(description="Of the box's sides, at levels 1 to 5.")] = (0.05, 0.1, 0.2, 0.3, 0.5)
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Where files come from."""
 
+from pathlib import PurePosixPath
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -17,7 +18,13 @@ class Download(Strict):
     url: str | None = Field(None, pattern=r"^https?://", description="Address of one file.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Of the file at `url`, checked.")
     unpack: bool = Field(False, description="The file at `url` is a zip or tar archive; its content is wanted.")
-    token: str = Field("HF_TOKEN", description="Environment variable that holds the token, if one is needed.")
+    into: str = Field("", description="Folder for the files, below that of the card.")
+    token: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_]*$",
+        description="Environment variable that holds the token, if one is needed. A hub gets HF_TOKEN unless another "
+        "is named; a URL gets none unless one is named.",
+    )
     by_hand: str = Field("", description="What a person has to do where nothing may be downloaded by a program.")
 
     @model_validator(mode="after")
@@ -26,4 +33,7 @@ class Download(Strict):
             raise ValueError("exactly one of hub, url and by_hand")
         if self.url is None and (self.sha256 or self.unpack):
             raise ValueError("sha256 and unpack belong to `url`")
+        path = PurePosixPath(self.into)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("`into` must lie below the folder of the card")
         return self

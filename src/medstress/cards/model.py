@@ -1,8 +1,8 @@
 """Cards of models: config/models/*.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from medstress.cards.download import Download
 from medstress.cards.strict import Name, Strict
@@ -51,11 +51,12 @@ class Learned(Strict):
         "auto", description="auto: a GPU if there is one. cuda: an error where there is none."
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="Of the network on a GPU, by autocast; fp32 on a CPU whatever this says."
+        "fp32", description="Of the image encoder on a GPU, by autocast. All else, and a CPU, computes in fp32."
     )
     compiled: bool = Field(False, description="torch.compile the image encoder; on a GPU only.")
     batch: int | Literal["auto"] = Field(
-        8, description="Images encoded at a time. auto: the largest that fits the GPU, found before the run."
+        8,
+        description="Images encoded at a time. auto: the largest that fits the GPU, found before the run; 1 on a CPU.",
     )
     threads: int = Field(1, ge=1, description="CPU threads; fixed, because sums depend on how they are split.")
     download: Download | None = Field(None, description="Where the weights come from, for rule fetch_weights.")
@@ -118,7 +119,18 @@ class UNet(Learned):
     )
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Of the file, checked on loading.")
     side: int = Field(256, ge=32, le=1024, multiple_of=16, description="Images are resized to this, in pixels.")
-    channels: list[int] = Field(default=[16, 32, 64, 128, 256], min_length=2, description="Channels of each depth.")
+    channels: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[16, 32, 64, 128, 256], min_length=2, description="Channels of each depth; each halves the resolution."
+    )
+
+    @model_validator(mode="after")
+    def _depths_fit(self) -> Self:
+        depths = len(self.channels)
+        if self.side % 2 ** (depths - 1) or self.side < 2**depths:
+            raise ValueError(
+                f"{depths} depths need a `side` that is a multiple of {2 ** (depths - 1)}, {2**depths} or more"
+            )
+        return self
 
 
 class DeepLabV3(Learned):

@@ -1,8 +1,8 @@
 """Cards of strategies: config/strategies/*.yaml. What each method trains is in docs/models.md."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from medstress.cards.strict import Name, Strict
 from medstress.names import PerturbationName
@@ -19,6 +19,8 @@ class Augmentation(Strict):
 class _Strategy(Strict):
     """What every way of adapting a model has."""
 
+    freezes_encoder: ClassVar[bool] = False
+
     name: Name
     title: str
     train_on: list[Name] = Field(
@@ -28,7 +30,8 @@ class _Strategy(Strict):
     learning_rate: float = Field(gt=0, description="Largest step size of AdamW, after a warm-up, before a cosine.")
     sweep: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list,
-        description="Learning rates that are tried in full; the one with the best val IoU is kept.",
+        description="Learning rates that are tried in full besides `learning_rate`; the one with the best val IoU is "
+        "kept.",
     )
     steps: int = Field(ge=1, description="Optimiser steps; the same for every strategy that is compared.")
     batch: int = Field(4, ge=1, description="Images a step.")
@@ -47,6 +50,23 @@ class _Strategy(Strict):
         "0 varies and encodes anew at every step.",
     )
 
+    @field_validator("accumulate")
+    @classmethod
+    def _part_for_every_image(cls, accumulate: int, info: ValidationInfo) -> int:
+        if accumulate > info.data.get("batch", accumulate):
+            raise ValueError(f"at most `batch`, {info.data['batch']}: a part has at least one image")
+        return accumulate
+
+    @field_validator("cached_views")
+    @classmethod
+    def _views_of_a_frozen_encoder(cls, cached_views: int) -> int:
+        if cached_views and not cls.freezes_encoder:
+            raise ValueError(
+                "0, or a method that freezes the image encoder (decoder_only, decoder_prompt, lora_plus_decoder): "
+                "embeddings change with every step where it is trained"
+            )
+        return cached_views
+
 
 class Full(_Strategy):
     """Every weight is trained."""
@@ -57,11 +77,15 @@ class Full(_Strategy):
 class DecoderOnly(_Strategy):
     """The mask decoder is trained."""
 
+    freezes_encoder: ClassVar[bool] = True
+
     method: Literal["decoder_only"]
 
 
 class DecoderPrompt(_Strategy):
     """The mask decoder and the prompt encoder are trained."""
+
+    freezes_encoder: ClassVar[bool] = True
 
     method: Literal["decoder_prompt"]
 
@@ -106,6 +130,8 @@ class LoraPlusEncoder(_LowRank):
 
 class LoraPlusDecoder(_LowRank):
     """LoRA on the mask decoder's attention projections, B learning faster; the prompt encoder trains too."""
+
+    freezes_encoder: ClassVar[bool] = True
 
     method: Literal["lora_plus_decoder"]
     ratio: float = Field(16.0, gt=0, description="Learning rate of B over that of A.")

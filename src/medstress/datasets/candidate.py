@@ -39,8 +39,10 @@ class RawFile:
 class Candidate:
     """An image with its masks, found but not yet read.
 
-    `where` names its file, and its row in a sheet, in messages. `layer` is the slice of a volume, None for a picture.
-    `split` is what the sheet says; `box` is in pixels of the stored image.
+    `where` names its file, and its row in a sheet, in messages. `layer` is the slice of a volume or the place in a
+    stack, None for a picture; `layers` is the number of slices of the volume. `split` is what the sheet says.
+    `boxes` has one for each mask file, or nothing; in pixels of the stored image, or of a square of `box_side`.
+    `channels` are those of a stack's masks that are read, with their labels.
     """
 
     image_id: str
@@ -51,7 +53,9 @@ class Candidate:
     layer: int | None = None
     layers: int = 1
     split: str | None = None
-    box: Box | None = None
+    boxes: tuple[Box, ...] = ()
+    box_side: int | None = None
+    channels: tuple[tuple[int, str], ...] = ()
     raw: RawFile | None = None
     attributes: tuple[tuple[str, str], ...] = ()
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medstress.cards.dataset import FolderSource, Labels
-from medstress.datasets.candidate import Candidate, Found, Reject, no_such
+from medstress.cards.dataset import FolderSource, Labels, places
+from medstress.datasets.boxes import read_boxes, with_boxes
+from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject, no_such
 from medstress.datasets.formats import is_picture, stem_of
 from medstress.datasets.volumes import found_of
 from medstress.errors import MedstressError
@@ -17,11 +18,48 @@ Files = Mapping[str, Sequence[Path]]
 def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
     """Every image with its masks. A mask lies at the same place below its folder as the image below its own.
 
-    The id of an image is its path below the images folder without the extension. Raises MedstressError where a folder
-    is missing, or nothing in it can be used.
+    The id of an image is its path below the images folder without the extension and `image_suffix`, after the split
+    where each split has folders of its own. Raises MedstressError where a folder is missing, or nothing in it can be
+    used.
     """
     pattern = _compiled(source.group_pattern)
-    images, masks = _files(source, labels, root)
+    boxes = read_boxes(root / source.boxes.file, source.boxes.side) if source.boxes else None
+    pairs = places(source.images, source.masks)
+    folders = {prefix: {"images": root / images, "masks": root / masks} for prefix, (images, masks) in pairs.items()}
+    if problems := _missing(source, folders, root):
+        raise MedstressError("\n".join(problems))
+    candidates: list[Candidate] = []
+    rejects: list[Reject] = []
+    for prefix, pair in folders.items():
+        images, masks = _files(source, labels, pair)
+        found, refused = _matched(source, labels, pair["masks"], images, masks)
+        rejects += refused
+        for image_id, path, files in found:
+            group = _group_of(image_id, pattern)
+            if group is None:
+                rejects.append(Reject(str(path), f"`group_pattern` {source.group_pattern!r} finds no group in it."))
+                continue
+            candidate = Candidate(f"{prefix}{image_id}", str(path), path, files, group if pattern else prefix + group)
+            try:
+                candidates.append(with_boxes(candidate, boxes, source.boxes) if source.boxes else candidate)
+            except BadSampleError as error:
+                rejects.append(error.reject)
+    return found_of(candidates, rejects, grouped=pattern is not None)
+
+
+def _missing(source: FolderSource, folders: Mapping[str, Mapping[str, Path]], root: Path) -> list[str]:
+    return [
+        no_such("folder", folder, f"source.{key}{f'.{prefix[:-1]}' if prefix else ''}", root)
+        for prefix, pair in folders.items()
+        for key, folder in pair.items()
+        if not folder.is_dir()
+    ]
+
+
+def _matched(
+    source: FolderSource, labels: Labels, folder: Path, images: Files, masks: Files
+) -> tuple[list[tuple[str, Path, tuple[Path, ...]]], list[Reject]]:
+    """Id, image and masks of every image that can be used, and the files that can not."""
     rejects: list[Reject] = []
     masks_of: dict[str, list[Path]] = {}
     for mask_id, paths in masks.items():
@@ -32,24 +70,22 @@ def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
             masks_of.setdefault(image_id, []).extend(paths)
     if not masks_of:
         raise MedstressError(
-            f"{root / source.masks}: no mask fits an image. An image is {next(iter(images))!r}, a mask is "
+            f"{folder}: no mask fits an image. An image is {next(iter(images))!r}, a mask is "
             f"{next(iter(masks))!r}. Check `mask_suffix` in the card (now {source.mask_suffix!r})."
         )
-    candidates = []
+    found = []
     for image_id, paths in images.items():
-        found, group = masks_of.get(image_id, []), _group_of(image_id, pattern)
+        files = masks_of.get(image_id, [])
         for path in paths:
-            if not found:
+            if not files:
                 wanted = f"{image_id}{source.mask_suffix}{'*' if labels.kind == 'per_object' else ''}"
-                rejects.append(Reject(str(path), f"an image without a mask; expected {root / source.masks / wanted}.*"))
-            elif len(found) > 1 and labels.kind != "per_object":
-                names = ", ".join(mask.name for mask in found)
+                rejects.append(Reject(str(path), f"an image without a mask; expected {folder / wanted}.*"))
+            elif len(files) > 1 and labels.kind != "per_object":
+                names = ", ".join(mask.name for mask in files)
                 rejects.append(Reject(str(path), f"has several masks: {names}. Keep one, or set kind: per_object."))
-            elif group is None:
-                rejects.append(Reject(str(path), f"`group_pattern` {source.group_pattern!r} finds no group in it."))
             else:
-                candidates.append(Candidate(image_id, str(path), path, tuple(found), group))
-    return found_of(candidates, rejects, grouped=pattern is not None)
+                found.append((image_id, path, tuple(files)))
+    return found, rejects
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
@@ -73,14 +109,9 @@ def _group_of(image_id: str, pattern: re.Pattern[str] | None) -> str | None:
     return match[1] if match else None
 
 
-def _files(source: FolderSource, labels: Labels, root: Path) -> tuple[Files, Files]:
-    """Images and masks, sorted. Raises MedstressError where there are none."""
-    folders = {"images": root / source.images, "masks": root / source.masks}
-    problems = [
-        no_such("folder", folder, f"source.{key}", root) for key, folder in folders.items() if not folder.is_dir()
-    ]
-    if problems:
-        raise MedstressError("\n".join(problems))
+def _files(source: FolderSource, labels: Labels, folders: Mapping[str, Path]) -> tuple[Files, Files]:
+    """Images and masks by id, sorted. Raises MedstressError where there are none."""
+    problems = []
     images, masks = (_pictures(folder) for folder in folders.values())
     if folders["images"].resolve() == folders["masks"].resolve():
         if not source.mask_suffix:
@@ -92,9 +123,15 @@ def _files(source: FolderSource, labels: Labels, root: Path) -> tuple[Files, Fil
     else:
         images = _without(images, folders["images"], folders["masks"])
         masks = _without(masks, folders["masks"], folders["images"])
+    if source.image_suffix:
+        suffix = source.image_suffix
+        images = {key.removesuffix(suffix): paths for key, paths in images.items() if key.endswith(suffix)}
     for key, files in (("images", images), ("masks", masks)):
         if not files:
-            problems.append(f"{folders[key]}: no {key} found. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read.")
+            named = f" whose names end with {source.image_suffix!r}" if key == "images" and source.image_suffix else ""
+            problems.append(
+                f"{folders[key]}: no {key} found{named}. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read."
+            )
     if problems:
         raise MedstressError("\n".join(problems))
     return images, masks

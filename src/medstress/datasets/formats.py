@@ -11,8 +11,8 @@ from typing import TypeVar
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.dicom import read_dicom
 from medstress.datasets.nifti import Grid, read_grid, read_nifti
-from medstress.datasets.picture import Picture
-from medstress.datasets.raster import read_jpeg, read_npy, read_png, read_tiff
+from medstress.datasets.picture import Picture, Values
+from medstress.datasets.raster import read_jpeg, read_npy, read_npy_layer, read_npy_planes, read_png, read_tiff
 
 T = TypeVar("T")
 
@@ -66,17 +66,24 @@ def grid_of(path: Path) -> Grid | None:
 
 
 def read_picture(path: Path, layer: int | None = None) -> Picture:
-    """The picture in a file, or one axial slice of a volume. Its values are read-only.
+    """The picture in a file, or one axial slice of a volume, or one picture of an NPY stack. Its values are read-only.
 
     Raises BadSampleError, with the reason, for a file that is missing, damaged or of a kind that is not supported.
     """
     extension = extension_of(path).lower()
     if extension in _NIFTI:
         picture = _guarded(lambda file: read_nifti(file, layer or 0), path)
+    elif extension == ".npy" and layer is not None:
+        picture = _guarded(lambda file: read_npy_layer(file, layer), path)
     else:
         picture = _guarded(_READERS.get(extension, read_dicom), path)
     picture.values.setflags(write=False)
     return picture
+
+
+def read_planes(path: Path, layer: int) -> Values:
+    """What an NPY stack holds at one place, of any shape. Raises BadSampleError."""
+    return _guarded(lambda file: read_npy_planes(file, layer), path)
 
 
 def _guarded(read: Callable[[Path], T], path: Path) -> T:

@@ -1,16 +1,18 @@
 """Groups must be said by the source: where nothing says them, each image would count as a patient of its own."""
 
-from medstress.cards.dataset import FolderSource, SheetSource, SplitRule
+from medstress.cards.dataset import FolderSource, SheetSource, SplitRule, StackSource
 from medstress.datasets.candidate import Found
 
 _WHERE = {
     "folder": "Give `source.group_pattern` in the card: a regular expression whose first round brackets hold the "
     r"{unit} in an image's path without its extension, such as '^(p\d+)_' for p1_s3.",
+    "npy_stack": "A stack says nothing about its images: save them one a file, and name them in a sheet with a column "
+    "`group` that holds the {unit} of each.",
     "sheet": "Give the sheet a column `group` with the {unit} of each image.",
 }
 
 
-def ask_for_groups(source: FolderSource | SheetSource, rule: SplitRule) -> list[str]:
+def ask_for_groups(source: FolderSource | StackSource | SheetSource, rule: SplitRule) -> list[str]:
     """What to do where the source says no groups; nothing where the card says that every image is its own."""
     if rule.unit == "image":
         return []
@@ -23,7 +25,7 @@ def ask_for_groups(source: FolderSource | SheetSource, rule: SplitRule) -> list[
     return [text]
 
 
-def group_problems(found: Found, source: FolderSource | SheetSource, rule: SplitRule) -> list[str]:
+def group_problems(found: Found, source: FolderSource | StackSource | SheetSource, rule: SplitRule) -> list[str]:
     """What to do if groups are needed and not said. A NIfTI file of several slices is a patient by itself."""
     volumes_only = all(candidate.layers > 1 for candidate in found.candidates)
     if found.grouped or (rule.unit == "patient" and volumes_only):

@@ -1,14 +1,14 @@
 """Mask files into objects."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from medstress.cards.dataset import Labels
 from medstress.datasets.candidate import BadSampleError
-from medstress.datasets.formats import read_picture, stem_of
+from medstress.datasets.formats import read_picture, read_planes, stem_of
 from medstress.datasets.picture import Values
 from medstress.pixels import Mask
 
@@ -23,11 +23,12 @@ _NOT_EXACT = f"a label map needs exact values: no JPEG, no palette, 8 bits or mo
 
 @dataclass(frozen=True)
 class MaskObject:
-    """One object: its id, unique in its image, its label, and its pixels [H, W]."""
+    """One object: its id, unique in its image, its label, its pixels [H, W], and which of the mask files has it."""
 
     object_id: str
     label: str
     mask: Mask
+    file: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,38 +39,69 @@ class MaskContent:
     thresholded: tuple[Path, ...]
 
 
-def read_masks(paths: Sequence[Path], layer: int | None, labels: Labels, shape: tuple[int, int]) -> MaskContent:
+def read_masks(
+    paths: Sequence[Path],
+    layer: int | None,
+    labels: Labels,
+    shape: tuple[int, int],
+    channels: Sequence[tuple[int, str]] = (),
+) -> MaskContent:
     """The objects in the mask files of one image of `shape` (height, width).
 
+    With `channels`, the only file is a stack whose places hold [H, W, C], and each channel has a label of its own.
     Raises BadSampleError naming the mask file, where it cannot be read, has another size or other values.
     """
+    if channels:
+        return MaskContent(tuple(_objects_of_channels(paths[0], layer or 0, labels, shape, channels)), ())
     objects: list[MaskObject] = []
     thresholded = []
-    for path in paths:
+    for file, path in enumerate(paths):
         picture = read_picture(path, layer)
         values = _grey(path, picture.values)
-        if values.shape != shape:
-            found, wanted = (f"{size[1]} x {size[0]}" for size in (values.shape, shape))
-            raise BadSampleError(path, f"size mismatch: the mask is {found} pixels and its image {wanted}.")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise BadSampleError(path, "holds NaN or infinite values.")
+        _check_values(path, values, shape)
         if labels.kind == "label_map":
             if picture.fidelity != "exact":
                 raise BadSampleError(path, _NOT_EXACT)
-            objects.extend(_objects_of_map(path, values, labels))
+            objects.extend(replace(item, file=file) for item in objects_of_map(path, values, labels))
             continue
         if picture.fidelity == "lossy":
             thresholded.append(path)
             mask = values > JPEG_THRESHOLD
         else:
-            mask = _binary(path, values)
+            mask = above_half(path, values)
         if mask.any():
             object_id = stem_of(path) if labels.kind == "per_object" else "1"
-            objects.append(MaskObject(object_id, labels.names.get(1, labels.default), mask))
+            objects.append(MaskObject(object_id, labels.names.get(1, labels.default), mask, file))
     ids = [item.object_id for item in objects]
     if twice := sorted({object_id for object_id in ids if ids.count(object_id) > 1}):
         raise BadSampleError(paths[0], f"several mask files give the object {', '.join(twice)}. Rename one.")
     return MaskContent(tuple(objects), tuple(thresholded))
+
+
+def _check_values(path: Path, values: Values, shape: tuple[int, int]) -> None:
+    if values.shape[:2] != shape:
+        found, wanted = (f"{size[1]} x {size[0]}" for size in (values.shape, shape))
+        raise BadSampleError(path, f"size mismatch: the mask is {found} pixels and its image {wanted}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise BadSampleError(path, "holds NaN or infinite values.")
+
+
+def _objects_of_channels(
+    path: Path, layer: int, labels: Labels, shape: tuple[int, int], channels: Sequence[tuple[int, str]]
+) -> Iterator[MaskObject]:
+    """The objects of each channel: `channel.value` of a label map, or `channel` where a channel is one object."""
+    values = read_planes(path, layer)
+    last = max(channel for channel, _ in channels)
+    if values.ndim != 3 or values.shape[2] <= last:
+        raise BadSampleError(path, f"`channels` goes up to {last}, but at {layer} the stack has shape {values.shape}.")
+    _check_values(path, values, shape)
+    for channel, label in channels:
+        plane = values[..., channel]
+        if labels.kind == "label_map":
+            for item in objects_of_map(path, plane, labels):
+                yield MaskObject(f"{channel}.{item.object_id}", label, item.mask)
+        elif (mask := above_half(path, plane)).any():
+            yield MaskObject(str(channel), label, mask)
 
 
 def _grey(path: Path, values: Values) -> Values:
@@ -80,7 +112,8 @@ def _grey(path: Path, values: Values) -> Values:
     raise BadSampleError(path, "is a colour mask (a palette counts as colour). " + _SAVE_GREY)
 
 
-def _objects_of_map(path: Path, values: Values, labels: Labels) -> list[MaskObject]:
+def objects_of_map(path: Path, values: Values, labels: Labels) -> list[MaskObject]:
+    """Each value above 0 of a label map [H, W] as an object, in order."""
     present = np.unique(values)
     if np.any(present < 0) or np.any(present != np.rint(present)):
         raise BadSampleError(path, "a label map holds whole numbers from 0 up; this one has others.")
@@ -88,7 +121,7 @@ def _objects_of_map(path: Path, values: Values, labels: Labels) -> list[MaskObje
     return [MaskObject(str(number), labels.names.get(number, labels.default), values == number) for number in numbers]
 
 
-def _binary(path: Path, values: Values) -> Mask:
+def above_half(path: Path, values: Values) -> Mask:
     """Pixels above half of the range, which is the smallest of 1, 255 and 65535 that holds the largest value.
 
     So {0, 1} and {0, 255} mean the same.

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from medstress.cards.dataset import DatasetCard
-from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject
-from medstress.datasets.folder import find_in_folder
-from medstress.datasets.groups import ask_for_groups, group_problems
+from medstress.datasets.candidate import BadSampleError, Candidate, Reject
+from medstress.datasets.expected import count_problems
+from medstress.datasets.find import find
+from medstress.datasets.groups import group_problems
 from medstress.datasets.limit import in_turn, some_objects
 from medstress.datasets.sample import Sample, read_sample
-from medstress.datasets.sheet import find_in_sheet
 from medstress.datasets.splits import assign_splits
 from medstress.datasets.summary import Summary
 from medstress.errors import MedstressError
@@ -27,12 +27,13 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
     """Write the two records of a data set; paths in its card are relative to `root`.
 
     Both files appear, or neither. Raises MedstressError with every bad sample where there are more than the card
-    tolerates, where the groups that the card speaks of are not said, and with every group that lies in several splits.
+    tolerates, where the groups that the card speaks of are not said, where there are more or fewer images than the card
+    expects, and with every group that lies in several splits.
     """
     card = spec.card
-    found = _find(card, root)
+    found = find(card, root)
     assigned = assign_splits(found.candidates, card.split, card.name)
-    problems = (*group_problems(found, card.source, card.split), *assigned.leaks)
+    problems = (*group_problems(found, card.source, card.split), *assigned.leaks, *count_problems(assigned, card))
     summary = Summary(card.name, card.split.unit, problems)
     for reject in (*found.rejects, *assigned.rejects):
         summary.reject(reject)
@@ -54,16 +55,6 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
     for line in summary.lines():
         log.info(line)
     return summary
-
-
-def _find(card: DatasetCard, root: Path) -> Found:
-    if card.source.format == "sheet":
-        return find_in_sheet(card.source, card.labels, card.split, root)
-    try:
-        return find_in_folder(card.source, card.labels, root)
-    except MedstressError as error:
-        asked = [] if card.source.group_pattern else ask_for_groups(card.source, card.split)
-        raise MedstressError("\n".join([str(error), *asked])) from None
 
 
 def _readable(
@@ -91,7 +82,10 @@ def _usable(candidate: Candidate, card: DatasetCard, summary: Summary) -> Sample
         return None
     summary.saw(sample)
     if not sample.marked and candidate.layers == 1:
-        summary.reject(Reject(str(candidate.masks[0]), "empty mask."))
+        if card.labels.may_be_empty:
+            summary.empty_images += 1
+        else:
+            summary.reject(Reject(str(candidate.masks[0]), "empty mask."))
     return sample if sample.objects else None
 
 
@@ -113,7 +107,10 @@ def _rows_of(split: Split, sample: Sample, spec: PrepareSpec) -> tuple[ImageRow,
     )
     kept = some_objects(sample.objects, spec.limit.objects, card.name, candidate.image_id)
     objects = tuple(
-        ObjectRow(item.object_id, item.label, sample.box or box_of(item.mask), encode_mask(item.mask)) for item in kept
+        ObjectRow(
+            item.object_id, item.label, sample.boxes.get(item.object_id) or box_of(item.mask), encode_mask(item.mask)
+        )
+        for item in kept
     )
     return image, SampleRow(candidate.image_id, candidate.image_id, card.task, objects, candidate.attributes)
 

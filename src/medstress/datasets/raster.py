@@ -114,11 +114,32 @@ def _only_page(path: Path, opened: tifffile.TiffFile) -> tifffile.TiffPage:
 
 def read_npy(path: Path) -> Picture:
     """A NumPy file with numbers [H, W] or [H, W, 3]. Files that hold Python objects are refused."""
-    values = np.load(path, allow_pickle=False)
+    return _picture_of(path, _numbers(path, np.load(path, allow_pickle=False)))
+
+
+def read_npy_layer(path: Path, layer: int) -> Picture:
+    """One of the pictures in a NumPy file [N, H, W] or [N, H, W, 3]; no more than it is read."""
+    return _picture_of(path, read_npy_planes(path, layer))
+
+
+def read_npy_planes(path: Path, layer: int) -> Values:
+    """What a NumPy file [N, ...] holds at one place of its first axis, of any shape; no more than it is read."""
+    stack = _numbers(path, np.load(path, mmap_mode="r", allow_pickle=False))
+    if stack.ndim < 3 or layer >= len(stack):
+        raise BadSampleError(path, f"has the shape {stack.shape}, so no picture {layer}.")
+    return np.array(stack[layer])
+
+
+def _numbers(path: Path, values: Values) -> Values:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise BadSampleError(path, "does not hold an array of real numbers.")
+    return values
+
+
+def _picture_of(path: Path, values: Values) -> Picture:
+    shown = values
     if values.ndim == 3 and values.shape[2] in (1, 3):
-        values = colour_or_grey(path, values)
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3) or not values.size:
+        shown = colour_or_grey(path, values)
+    if shown.ndim not in (2, 3) or (shown.ndim == 3 and shown.shape[2] != 3) or not shown.size:
         raise BadSampleError(path, f"has the shape {values.shape}. Save one image a file, [H, W] or [H, W, 3].")
-    return Picture(values.astype(np.uint8) * 255 if values.dtype == np.bool_ else values)
+    return Picture(shown.astype(np.uint8) * 255 if shown.dtype == np.bool_ else shown)

@@ -1,17 +1,19 @@
 """One candidate read, checked and brought to size."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from medstress.cards.dataset import DatasetCard, Resize
+from medstress.datasets.boxes import checked_boxes
 from medstress.datasets.candidate import BadSampleError, Candidate
 from medstress.datasets.formats import read_picture
-from medstress.datasets.masks import MaskContent, MaskObject, read_masks
+from medstress.datasets.masks import MaskObject, read_masks
 from medstress.datasets.picture import Picture, RawImage, to_display, to_raw
 from medstress.datasets.resize import Frame, frame_of, resize_box, resize_image, resize_mask
-from medstress.pixels import Box, Image, box_of
+from medstress.pixels import Box, Image
 
 MIN_SIDE = 7
 """The window of SSIM: a smaller image has none."""
@@ -21,8 +23,8 @@ MIN_SIDE = 7
 class Sample:
     """A candidate after reading.
 
-    image: uint8 at its final size. objects: those that are large enough, at that size; `box` is the sheet's box for the
-    only object. marked: whether the mask marks anything. too_small: objects left out for their size.
+    image: uint8 at its final size. objects: those that are large enough, at that size. boxes: those that a sheet or a
+    box file gives, by object. marked: whether the mask marks anything. too_small: objects left out for their size.
     thresholded: JPEG masks. notes: what a person should know and that does no harm.
     """
 
@@ -30,7 +32,7 @@ class Sample:
     image: Image
     raw: RawImage | None
     objects: tuple[MaskObject, ...]
-    box: Box | None
+    boxes: Mapping[str, Box]
     marked: bool
     too_small: int
     thresholded: tuple[Path, ...]
@@ -53,16 +55,16 @@ def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
             f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and white must "
             "be said. Give `window: {low: , high: }` in the card.",
         )
-    content = read_masks(candidate.masks, candidate.layer, card.labels, (height, width))
-    box, notes = _checked_box(candidate, content, (height, width))
-    resized = [MaskObject(item.object_id, item.label, resize_mask(item.mask, frame)) for item in content.objects]
+    content = read_masks(candidate.masks, candidate.layer, card.labels, (height, width), candidate.channels)
+    boxes, notes = checked_boxes(candidate, content, (height, width))
+    resized = [replace(item, mask=resize_mask(item.mask, frame)) for item in content.objects]
     objects = tuple(item for item in resized if item.mask.sum() >= card.labels.min_pixels)
     return Sample(
         candidate=candidate,
         image=resize_image(image, frame, card.background),
         raw=_raw(candidate, picture, card, frame) if card.keep_raw else None,
         objects=objects,
-        box=None if box is None else resize_box(box, frame),
+        boxes={object_id: resize_box(box, frame) for object_id, box in boxes.items()},
         marked=bool(content.objects),
         too_small=len(resized) - len(objects),
         thresholded=content.thresholded,
@@ -81,33 +83,6 @@ def _check_size(candidate: Candidate, frame: Frame, size: Resize) -> None:
             f"is {width} x {height} pixels and becomes {across} x {below} with `size.mode: {size.mode}` and "
             f"`size.side: {size.side}`; both sides need {MIN_SIDE} or more. Give a larger `size.side`, or use pad.",
         )
-
-
-def _checked_box(
-    candidate: Candidate, content: MaskContent, shape: tuple[int, int]
-) -> tuple[Box | None, tuple[str, ...]]:
-    """The sheet's box inside the image. One that meets neither image nor mask is an error in the sheet."""
-    if candidate.box is None or not content.objects:
-        return None, ()
-    x0, y0, x1, y1 = candidate.box
-    written = f"box {x0:g} {y0:g} {x1:g} {y1:g}"
-    if len(content.objects) != 1:
-        raise BadSampleError(
-            candidate.where, f"{written} belongs to one object, but the mask has {len(content.objects)}."
-        )
-    if not (x0 < x1 and y0 < y1):
-        raise BadSampleError(candidate.where, f"{written} is empty; expected x0 y0 x1 y1 with x0 < x1 and y0 < y1.")
-    height, width = shape
-    inside = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-    tight = box_of(content.objects[0].mask)
-    if not (inside[0] < inside[2] and inside[1] < inside[3]):
-        raise BadSampleError(candidate.where, f"{written} lies outside the image of {width} x {height} pixels.")
-    if not (inside[0] < tight[2] and tight[0] < inside[2] and inside[1] < tight[3] and tight[1] < inside[3]):
-        found = " ".join(f"{value:g}" for value in tight)
-        raise BadSampleError(candidate.where, f"{written} does not meet the mask, whose box is {found}.")
-    if inside != candidate.box:
-        return inside, (f"{candidate.where}: {written} reaches outside the image and was cut to it.",)
-    return inside, ()
 
 
 def _raw(candidate: Candidate, picture: Picture, card: DatasetCard, frame: Frame) -> RawImage | None:

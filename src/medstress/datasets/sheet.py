@@ -108,6 +108,9 @@ def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> 
     image = folder / cells["image"]
     masks = cells["mask"].split(";") if labels.kind == "per_object" else [cells["mask"]]
     paths = tuple(folder / name.strip() for name in masks if name.strip())
+    box = _box(row)
+    if box and len(paths) > 1:
+        raise BadSampleError(row.where, f"the box belongs to one object, but the row has {len(paths)} masks.")
     if absent := [str(path) for path in (image, *paths) if not path.is_file()]:
         raise BadSampleError(row.where, f"no such file: {', '.join(absent)}.")
     image_id = _id_of(cells["image"])
@@ -118,7 +121,7 @@ def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> 
         masks=paths,
         group=cells.get("group") or image_id,
         split=cells.get("split"),
-        box=_box(row),
+        boxes=(box,) if box else (),
         raw=_raw(folder, row),
         attributes=tuple((name, cells[name]) for name in source.attributes if cells[name]),
     )

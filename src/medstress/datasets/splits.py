@@ -46,10 +46,10 @@ def assign_splits(candidates: Sequence[Candidate], rule: SplitRule, dataset: str
 
 
 def _named_split(candidate: Candidate, rule: SplitRule, dataset: str) -> str:
-    if rule.by == "column":
-        return candidate.split or ""
-    if rule.by == "folder":
+    if rule.by != "fraction":
         first, slash, _ = candidate.image_id.partition("/")
-        return first if slash else ""
+        named = (candidate.split or "") if rule.by == "column" else first if slash else ""
+        held_out = seed_of("val", dataset, candidate.group) / 2**63 < rule.val_from_train
+        return "val" if named == "train" and held_out else named
     share = seed_of("split", dataset, candidate.group) / 2**63
     return "test" if share < rule.test else "val" if share < rule.test + rule.val else "train"

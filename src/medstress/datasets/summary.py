@@ -32,6 +32,7 @@ class Summary:
     too_small: int = 0
     images_too_small: int = 0
     empty_slices: int = 0
+    empty_images: int = 0
     notes: list[str] = field(default_factory=list)
     _rejects: dict[Reject, None] = field(default_factory=dict)
     _slices: dict[Path, list[bool]] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class Summary:
             "objects left out, below labels.min_pixels": self.too_small,
             "images left out, with only such objects": self.images_too_small,
             "slices of volumes left out, with no object": self.empty_slices,
+            "images left out, with no object": self.empty_images,
         }
         yield from (f"{text}: {count}" for text, count in counts.items() if count)
         yield from self.notes

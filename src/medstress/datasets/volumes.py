@@ -29,7 +29,7 @@ def slices_of(candidate: Candidate) -> list[Candidate]:
             raise BadSampleError(mask, _elsewhere(grid, found))
     if depth == 1:
         return [candidate]
-    if candidate.box or candidate.raw:
+    if candidate.boxes or candidate.raw:
         raise BadSampleError(candidate.where, "boxes and raw files are for pictures; this is a volume.")
     digits = max(3, len(str(depth - 1)))
     return [

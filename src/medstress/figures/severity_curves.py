@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from medstress.figures.style import GREY, PAGE_WIDTH, colours_of, legend_columns, markers_of
 from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
-from medstress.score.robustness import SCORED, clean_scores, paired_drops, read_scores
+from medstress.score.robustness import SCORED, clean_scores, of_perturbations, paired_drops, read_scores
 from medstress.score.titles import dataset_titles, plural, run_titles
 from medstress.specs import TableSpec
 
@@ -39,7 +39,7 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
     interval of the drop; data sets with too few groups have none, and dashed lines have none where runs are many.
     """
     metric = primary_metric(spec)
-    frame = read_scores(sources["scores"])
+    frame = of_perturbations(spec, read_scores(sources["scores"]))
     frame = frame[frame["metric"] == metric]
     pairs = paired_drops(frame)
     columns = {1: 1, 2: 2, 4: 2}.get(len(spec.datasets), 3)

@@ -2,21 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
+from medstress.models.prompts import Prompt, Subject, cell_prompts, jittered_prompts
 from medstress.models.segmentation.protocol import Segmenter
-from medstress.perturb.warp import remaining_share, warp_box, warp_mask
-from medstress.pixels import Box, Image, Mask, decode_mask, decode_png, encode_mask
+from medstress.pixels import Box, Image, Mask, decode_png, encode_mask
 from medstress.records import (
     CLEAN,
     ImageRow,
-    ObjectRow,
     PerturbedRow,
     PredictionRow,
     SampleRow,
@@ -27,10 +28,12 @@ from medstress.records import (
 )
 from medstress.specs import PredictSpec
 
-# An object of which less than this share is left in the frame cannot be asked for.
-_SMALLEST_SHARE = 0.5
+T = TypeVar("T")
+
 # Keys of a model's card that do not touch its answers.
-_NOT_ASKED = {"name", "title", "baseline", "gpu"}
+_NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}
+# Pixels of the masks that are held at a time. Images are not cut, so that each is encoded once.
+_MASK_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,13 @@ class _View:
 
 
 @dataclass(frozen=True)
-class _Prompt:
-    """One object to be asked for; `box` is None where the object has left the frame."""
-
-    sample_id: str
-    object_id: str
-    box: Box | None
-
-
-@dataclass(frozen=True)
 class _Unit:
-    """What is asked and remembered together: views and, for each, its prompts."""
+    """What is asked and remembered together: views with their prompts, and what names them in the journal."""
 
     views: list[_View]
-    prompts: list[list[_Prompt]]
+    prompts: list[list[Prompt]]
+    key: str
+    images: list[Image] = field(default_factory=list)
 
 
 @dataclass
@@ -74,32 +70,9 @@ class Pace:
         return round(self.images / self.seconds, 2) if self.seconds else None
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """An image's size and the objects that are asked for in it."""
-
-    height: int
-    width: int
-    objects: list[tuple[str, ObjectRow]]
-
-
-def prompt_box(item: ObjectRow, warp: WarpRow | None, height: int, width: int, *, follow: bool) -> Box | None:
-    """The prompt box of an object in a perturbed image of this size; None where less than half of it is in the frame.
-
-    With `follow` the box moves with the object; otherwise it stays where it was in the clean image.
-    """
-    if warp is None:
-        return item.box
-    mask = decode_mask(item.mask, height, width)
-    moved = warp_mask(mask, warp)
-    if remaining_share(mask, warp) < _SMALLEST_SHARE or not moved.any():
-        return None
-    return warp_box(item.box, mask, moved, warp) if follow else item.box
-
-
-def _subjects(images: Path, samples: Path, split: str) -> dict[str, _Subject]:
+def _subjects(images: Path, samples: Path, split: str) -> dict[str, Subject]:
     found = {
-        row.image_id: _Subject(row.height, row.width, [])
+        row.image_id: Subject(row.height, row.width, [])
         for row in read_rows(images, ImageRow, pixels=False)
         if row.split == split
     }
@@ -119,14 +92,14 @@ def _views(images: Path, perturbed: Sequence[Path], split: str) -> Iterator[list
             yield [_View(row.image_id, row.perturbation, row.level, row.png, row.warp) for row in group]
 
 
-def _prompts(view: _View, subject: _Subject, *, follow: bool) -> list[_Prompt]:
-    return [
-        _Prompt(sample_id, item.object_id, prompt_box(item, view.warp, subject.height, subject.width, follow=follow))
-        for sample_id, item in subject.objects
-    ]
+def _prompts(spec: PredictSpec, view: _View, subject: Subject) -> list[Prompt]:
+    """What is asked about a view; a clean image is encoded once for its right boxes and those that are not quite so."""
+    asked = cell_prompts(subject, view.perturbation, view.level, view.warp, follow=spec.prompt == "moved")
+    clean = view.perturbation == CLEAN
+    return asked + (jittered_prompts(subject, spec.dataset, spec.prompts, spec.levels) if clean else [])
 
 
-def _unit_key(code: str, weights: str, spec: PredictSpec, unit: _Unit) -> str:
+def _unit_key(code: str, weights: str, spec: PredictSpec, views: list[_View], prompts: list[list[Prompt]]) -> str:
     """What determines the answers of a unit: the code, the model, its weights, the pixels and the prompts.
 
     What only names or schedules a model is left out: a new title must not cost a prediction.
@@ -135,33 +108,59 @@ def _unit_key(code: str, weights: str, spec: PredictSpec, unit: _Unit) -> str:
         include={"model": True, "strategy": True}, exclude={"model": _NOT_ASKED, "strategy": {"name", "title"}}
     )
     parts: list[str | bytes] = [code, weights, model]
-    for view, prompts in zip(unit.views, unit.prompts, strict=True):
-        parts += [view.image_id, view.perturbation, str(view.level), view.png, repr(prompts)]
+    for view, asked in zip(views, prompts, strict=True):
+        parts += [view.image_id, view.perturbation, str(view.level), view.png, repr(asked)]
     return content_key(*parts)
 
 
-def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit, pace: Pace) -> list[PredictionRow]:
-    """The answers of one unit, in the order of views and objects."""
-    images = [
+def _decoded(spec: PredictSpec, views: Sequence[_View]) -> list[Image]:
+    return [
         np.asarray(
             decode_png(view.png, where=f"{spec.dataset}, {view.perturbation} level {view.level}, {view.image_id}"),
             dtype=np.uint8,
         )
-        for view in unit.views
+        for view in views
     ]
-    boxes = [[prompt.box for prompt in prompts if prompt.box] for prompts in unit.prompts]
-    started = time.monotonic()
-    answers = segmenter.predict(images, boxes)
-    pace.images += len(images)
-    pace.seconds += time.monotonic() - started
-    _check_answers(spec.run, images, boxes, answers)
-    rows = []
-    for view, prompts, masks in zip(unit.views, unit.prompts, answers, strict=True):
-        remaining = iter(masks)
-        for prompt in prompts:
-            mask = next(remaining) if prompt.box else None
-            rows.append(_answer(view, prompt, mask))
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items in their order, each made by a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit, pace: Pace) -> list[PredictionRow]:
+    """The answers of one unit, in the order of views and prompts."""
+    # A unit that the journal had, but damaged, comes without images.
+    images = unit.images or _decoded(spec, unit.views)
+    rows: list[PredictionRow] = []
+    for part in _parts(images, unit.prompts):
+        pictures, prompts = images[part], unit.prompts[part]
+        boxes = [[prompt.box for prompt in asked if prompt.box] for asked in prompts]
+        started = time.monotonic()
+        answers = segmenter.predict(pictures, boxes)
+        pace.images += len(pictures)
+        pace.seconds += time.monotonic() - started
+        _check_answers(spec.run, pictures, boxes, answers)
+        for asked, masks in zip(prompts, answers, strict=True):
+            remaining = iter(masks)
+            rows += [_answer(prompt, next(remaining) if prompt.box else None) for prompt in asked]
     return rows
+
+
+def _parts(images: Sequence[Image], prompts: Sequence[Sequence[Prompt]]) -> Iterator[slice]:
+    """Whole images whose masks fit memory together: an image of 1024 x 1024 pixels with 20 boxes has 20 MB of them."""
+    start, held = 0, 0
+    for index, (image, asked) in enumerate(zip(images, prompts, strict=True)):
+        size = image.shape[0] * image.shape[1] * len(asked)
+        if index > start and held + size > _MASK_PIXELS:
+            yield slice(start, index)
+            start, held = index, 0
+        held += size
+    yield slice(start, len(images))
 
 
 def _check_answers(
@@ -181,10 +180,10 @@ def _check_answers(
                 )
 
 
-def _answer(view: _View, prompt: _Prompt, mask: Mask | None) -> PredictionRow:
+def _answer(prompt: Prompt, mask: Mask | None) -> PredictionRow:
     status = "object_lost" if mask is None else "ok" if mask.any() else "empty"
     counts = None if mask is None else encode_mask(mask)
-    return PredictionRow(prompt.sample_id, prompt.object_id, view.perturbation, view.level, counts, status)
+    return PredictionRow(prompt.sample_id, prompt.object_id, prompt.perturbation, prompt.level, counts, status)
 
 
 def predict_dataset(
@@ -201,19 +200,25 @@ def predict_dataset(
 ) -> Pace:
     """Write the predictions of one run on one data set: clean first, then the perturbations in the order given.
 
-    A unit of the journal is one row group of one record, so units never cross a perturbation. `code` is the
-    fingerprint of the code behind the answers, `weights` a hash of the files that the model was loaded from. Returns
-    the model's pace. Raises MedstressError where the split holds no sample, or the model's answers are not what the
-    protocol says.
+    Prompts that are not quite right are asked along with the clean ones of an image, and follow them. A unit of the
+    journal is one row group of one record, so units never cross a perturbation; the next one is read and decoded while
+    the model is at work. `code` is the fingerprint of the code behind the answers, `weights` a hash of the files that
+    the model was loaded from. Returns the model's pace. Raises MedstressError where the split holds no sample, or the
+    model's answers are not what the protocol says.
     """
     subjects = _subjects(images, samples, spec.split)
     pace = Pace()
     answered = 0
-    with record_writer(output, PredictionRow) as writer:
+
+    def units() -> Iterator[_Unit]:
         for views in _views(images, perturbed, spec.split):
-            follow = spec.prompt == "moved"
-            unit = _Unit(views, [_prompts(view, subjects[view.image_id], follow=follow) for view in views])
-            rows = journal.unit(_unit_key(code, weights, spec, unit), partial(_ask, segmenter, spec, unit, pace))
+            prompts = [_prompts(spec, view, subjects[view.image_id]) for view in views]
+            key = _unit_key(code, weights, spec, views, prompts)
+            yield _Unit(views, prompts, key, [] if journal.has(key) else _decoded(spec, views))
+
+    with record_writer(output, PredictionRow) as writer:
+        for unit in _ahead(units()):
+            rows = journal.unit(unit.key, partial(_ask, segmenter, spec, unit, pace))
             writer.write(rows)
             answered += len(rows)
         if not answered:

@@ -3,26 +3,39 @@
 from importlib import import_module
 from pathlib import Path
 
-from medstress.cards.model import ModelCard, Sam
+from medstress.cards.model import BoxFill, GrabCut, ModelCard
 from medstress.models.segmentation.protocol import Segmenter
+from medstress.models.torchvision_bridge import make_torchvision_importable
 
 SEGMENTERS: dict[str, str] = {
     "box_fill": "medstress.models.segmentation.box_fill",
+    "deeplabv3": "medstress.models.segmentation.deeplabv3",
     "grabcut": "medstress.models.segmentation.grabcut",
+    "medsam": "medstress.models.segmentation.medsam",
     "sam": "medstress.models.segmentation.sam",
+    "sam_med2d": "medstress.models.segmentation.sam_med2d",
+    "unet": "medstress.models.segmentation.unet",
 }
 
 
 def weight_files(card: ModelCard) -> list[Path]:
-    """The files on disk that a model's answers depend on; none for training-free models."""
-    return (
-        sorted(path for path in Path(card.weights).glob("*") if path.suffix in (".json", ".safetensors"))
-        if isinstance(card, Sam)
-        else []
-    )
+    """The files on disk that a model's answers depend on: the file of its weights, or those of the folder that count.
+
+    None for models without weights, or whose weights are not there yet.
+    """
+    if isinstance(card, BoxFill | GrabCut) or card.weights is None:
+        return []
+    path = Path(card.weights)
+    if path.is_file():
+        return [path]
+    # A folder of the hub may hold the same weights in several formats; safetensors are read where there are any.
+    wanted = {".json", ".safetensors" if any(path.glob("*.safetensors")) else ".bin"}
+    return sorted(found for found in path.glob("*") if found.suffix in wanted)
 
 
 def load_segmenter(card: ModelCard) -> Segmenter:
     """The segmenter behind a model card."""
+    if not isinstance(card, BoxFill | GrabCut):
+        make_torchvision_importable()
     segmenter: Segmenter = import_module(SEGMENTERS[card.adapter]).load(card)
     return segmenter

@@ -1,15 +1,16 @@
 """Paired drops: what each object loses from its clean image to a perturbed one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from medstress.errors import MedstressError
-from medstress.records import ScoreRow, read_tables
+from medstress.records import CLEAN, ScoreRow, read_tables
 from medstress.runs import family_of
 from medstress.score.metrics import SMALLER_IS_BETTER
+from medstress.specs import TableSpec
 
 SCORED = ("ok", "empty")
 """Statuses that means count: an empty prediction is a wrong answer, not a missing one."""
@@ -29,9 +30,19 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     return frame.assign(run=families).astype({"level": "int64"})
 
 
+def of_perturbations(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """The scores of clean images and of the study's perturbations: attacks and moved prompts are not among them."""
+    return frame[frame["perturbation"].isin([CLEAN, *spec.perturbations])]
+
+
 def clean_scores(frame: pd.DataFrame) -> pd.DataFrame:
     """The scores of clean images."""
     return frame[frame["level"] == 0]
+
+
+def scores_under(names: Iterable[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """The scores of clean images and those under the names: perturbations, attacks or moved prompts."""
+    return frame[(frame["level"] == 0) | frame["perturbation"].isin(list(names))]
 
 
 def paired_drops(frame: pd.DataFrame) -> pd.DataFrame:

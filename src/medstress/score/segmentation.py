@@ -33,6 +33,8 @@ from medstress.specs import ScoreSpec
 _ANSWERED = ("ok", "empty")
 _KEY = ["sample_id", "object_id", "perturbation", "level"]
 _EXAMPLES = 5
+# Instead of the row number of a perturbed image, where the truth is that of the clean one.
+_UNMOVED = -1
 
 
 class _Object(NamedTuple):
@@ -46,7 +48,7 @@ class _Object(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """One object in one cell: row numbers of the object, of the perturbed image (-1 = clean) and of the answer."""
+    """One object in one cell: row numbers of the object, of the perturbed image and of the answer."""
 
     object: int
     perturbed: int
@@ -91,14 +93,29 @@ def _perturbed_of(names: pd.DataFrame, table: pa.Table, spec: ScoreSpec) -> pd.D
     return found
 
 
-def _cells_of(objects: Sequence[_Object], perturbed: pd.DataFrame, answers: pa.Table, where: Path) -> list[_Cell]:
+def _unmoved_of(names: pd.DataFrame, answers: pa.Table, spec: ScoreSpec) -> pd.DataFrame:
+    """Each object in the cells without a perturbed record, at the levels that there are answers for.
+
+    Raises MedstressError where one of the names has no answer at all.
+    """
+    cells = answers.select(["perturbation", "level"]).to_pandas().drop_duplicates()
+    own = cells[cells["perturbation"].isin(spec.unmoved)]
+    if lacking := [name for name in spec.unmoved if name not in set(own["perturbation"])]:
+        raise MedstressError(
+            f"{spec.run} on {spec.dataset}: no answers for {', '.join(lacking)}. "
+            "Delete the answers of this run and run the same command again."
+        )
+    return names.merge(own, how="cross").assign(perturbed=_UNMOVED)
+
+
+def _cells_of(objects: Sequence[_Object], cells: pd.DataFrame, answers: pa.Table, where: Path) -> list[_Cell]:
     """Every object in every cell: by object in the samples' order, clean first, then by perturbation and level.
 
     Raises MedstressError where an answer is missing, doubled, or belongs to no cell.
     """
     given = answers.select(_KEY).to_pandas()
     given["answer"] = range(len(given))
-    expected = pd.concat([_names(objects).assign(perturbation=CLEAN, level=0, perturbed=-1), perturbed])
+    expected = pd.concat([_names(objects).assign(perturbation=CLEAN, level=0, perturbed=_UNMOVED), cells])
     merged = expected.merge(given, on=_KEY, how="outer", indicator="found")
     problems = {
         "answers are missing": merged[merged["found"] == "left_only"],
@@ -108,7 +125,7 @@ def _cells_of(objects: Sequence[_Object], perturbed: pd.DataFrame, answers: pa.T
     if texts := [f"{len(rows)} {text}: {_examples(rows, _KEY)}" for text, rows in problems.items() if len(rows)]:
         raise MedstressError(f"{where}: {'; '.join(texts)}. Delete this record and run the same command again.")
     whole = merged.astype({"object": int, "perturbed": int, "answer": int, "level": int})
-    whole["place"] = np.where(whole["perturbed"] < 0, 0, 1)
+    whole["place"] = np.where(whole["perturbation"] == CLEAN, 0, 1)
     ordered = whole.sort_values(["object", "place", "perturbation", "level"])
     return [_Cell(*row) for row in ordered[list(_Cell._fields)].itertuples(index=False, name=None)]
 
@@ -181,7 +198,7 @@ def _scores_of(
         item = objects[cell.object]
         if clean is None or cell.object != current:
             current, clean = cell.object, truth_of(decode_mask(item.mask, item.height, item.width))
-        image = unperturbed if cell.perturbed < 0 else _row(images, cell.perturbed)
+        image = unperturbed if cell.perturbed == _UNMOVED else _row(images, cell.perturbed)
         status, values = _outcome(spec, item, clean, image, _row(given, cell.answer))
         for metric in spec.scoring.metrics:
             yield ScoreRow(
@@ -206,9 +223,18 @@ def _row(table: pa.Table, index: int) -> dict[str, Any]:
 
 
 def score_predictions(
-    spec: ScoreSpec, images: Path, samples: Path, perturbed: Sequence[Path], predictions: Path, output: Path
+    spec: ScoreSpec,
+    images: Path,
+    samples: Path,
+    perturbed: Sequence[Path],
+    predictions: Path,
+    output: Path,
+    attacked: Sequence[Path] = (),
 ) -> None:
     """Write one score an object, cell and metric of a run on one data set.
+
+    `attacked` are the run's answers to its own adversarial images. They and the answers to moved prompts have no
+    perturbed record: neither moves the truth.
 
     Status of a score: ok; empty (the prediction has no valid pixel; scored like any other); unreachable (the image is
     not in its SSIM band: the value is stored, means leave it out); object_lost (carried over, or no valid pixel of the
@@ -218,6 +244,8 @@ def score_predictions(
     objects = _objects_of(spec, images, samples)
     columns = ["image_id", "perturbation", "level", "valid", "warp", "status"]
     images_table = read_tables(perturbed, PerturbedRow, columns)
-    answers = read_tables([predictions], PredictionRow)
-    cells = _cells_of(objects, _perturbed_of(_names(objects), images_table, spec), answers, predictions)
+    answers = read_tables([predictions, *attacked], PredictionRow)
+    names = _names(objects)
+    others = pd.concat([_perturbed_of(names, images_table, spec), _unmoved_of(names, answers, spec)])
+    cells = _cells_of(objects, others, answers, predictions)
     write_rows(output, ScoreRow, _scores_of(spec, objects, cells, images_table, answers))

@@ -73,5 +73,25 @@ def typed(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-TEXTS = frozenset({"dataset", "run", "perturbation", "group_unit", "metric", "scale", "interval", "beats_baselines"})
+TEXTS = frozenset(
+    {
+        "dataset",
+        "run",
+        "perturbation",
+        "prompt",
+        "kind",
+        "clean_group",
+        "perturbed_group",
+        "few_groups",
+        "max_dataset",
+        "max_run",
+        "attack",
+        "source",
+        "group_unit",
+        "metric",
+        "scale",
+        "interval",
+        "beats_baselines",
+    }
+)
 """Columns that hold text."""

@@ -19,6 +19,7 @@ _ESCAPES = {
     "\N{EN DASH}": "--",
     "†": r"$^\dagger$",
     "±": r"$\pm$",
+    "Δ": r"$\Delta$",
 }
 
 

@@ -1,10 +1,11 @@
 """What a table lacks, said in its footnotes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from medstress.score.metrics import METRICS
+from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import clean_scores
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.specs import TableSpec
@@ -16,6 +17,20 @@ def _levels_text(levels: list[int]) -> str:
 
 def _found(frame: pd.DataFrame, names: list[str]) -> set[tuple[Any, ...]]:
     return set(frame[names].drop_duplicates().itertuples(index=False, name=None))
+
+
+def missing_cells(spec: TableSpec, frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Sentences on cells of every run, such as moved prompts, that have no scores of the primary metric."""
+    metric = primary_metric(spec)
+    found = _found(frame[frame["metric"] == metric], ["dataset", "run", "perturbation", "level"])
+    notes, runs = [], run_titles(spec)
+    for dataset, title in dataset_titles(spec).items():
+        for run in spec.runs_on(dataset):
+            for name in names:
+                lacking = [level for level in spec.levels if (dataset, run, name, level) not in found]
+                if lacking:
+                    notes.append(f"{title}, {runs[run]}: no {metric} for {name}, {_levels_text(lacking)}.")
+    return notes
 
 
 def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

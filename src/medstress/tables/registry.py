@@ -17,6 +17,8 @@ class TableEntry:
 
     module: str
     reads: tuple[Literal["scores", "perturbed", "training"]]
+    cells: Literal["perturbations", "all"] = "perturbations"
+    """Of the scores: clean images and the study's perturbations, or also attacks and moved prompts."""
 
 
 TABLES: dict[TableName, TableEntry] = {
@@ -24,6 +26,13 @@ TABLES: dict[TableName, TableEntry] = {
     "segmentation_perturbations": TableEntry("medstress.tables.segmentation_perturbations", ("scores",)),
     "segmentation_levels": TableEntry("medstress.tables.segmentation_levels", ("scores",)),
     "segmentation_strategies": TableEntry("medstress.tables.segmentation_strategies", ("scores",)),
+    "segmentation_adversarial": TableEntry("medstress.tables.segmentation_adversarial", ("scores",), "all"),
+    "segmentation_transfer": TableEntry("medstress.tables.segmentation_transfer", ("scores",), "all"),
+    "segmentation_prompts": TableEntry("medstress.tables.segmentation_prompts", ("scores",), "all"),
+    "segmentation_top": TableEntry("medstress.tables.segmentation_top", ("scores",)),
+    "segmentation_groups": TableEntry("medstress.tables.segmentation_groups", ("scores",)),
+    "published_summary": TableEntry("medstress.tables.published_summary", ("scores",), "all"),
+    "published_by_level": TableEntry("medstress.tables.published_by_level", ("scores",), "all"),
     "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",)),
     "calibration": TableEntry("medstress.tables.calibration", ("perturbed",)),
 }

@@ -1,5 +1,7 @@
 """What each strategy really trained: parameters, steps, and what val said."""
 
+from collections.abc import Iterator, Mapping
+
 import pandas as pd
 
 from medstress.runs import named_parts
@@ -9,7 +11,8 @@ from medstress.tables.layout import number
 
 TITLE = "Trainable parameters of each strategy"
 CAPTION = (
-    "Counted on the model that was trained; all parameters include those that a strategy adds. The kept step is the "
+    "Counted on the model that was trained; all parameters include those that a strategy adds. Steps are the "
+    "optimiser's, of the learning rate that val chose where several were tried. The kept step is the "
     "look with the best mean IoU on val, 0 being the model before training; the best of several looks flatters, and "
     "where val is small a gain on it is weak evidence."
 )
@@ -36,6 +39,8 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
             "All": f"{row['all_parameters']:,}",
             "Share": f"{row['share']:.1%}",
             "Images": str(row["train_images"]),
+            "Rate": f"{row['learning_rate']:g}",
+            "Batch": str(row["batch"]),
             "Steps": str(row["steps"]),
             "Kept step": str(row["chosen_step"]),
             "Val IoU before": number(row["val_iou_before"], 3),
@@ -46,13 +51,22 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
-    """What is missing."""
+    """What is missing: records, and budgets that are equal, without which strategies cannot be compared."""
     found = set(frame[["run", "dataset"]].itertuples(index=False, name=None))
     runs, datasets = run_titles(spec), dataset_titles(spec)
-    return [
+    missing = [
         f"{runs[run]} on {datasets[dataset]}: no training record."
         for run in spec.runs
         if named_parts(run)["strategy"]
         for dataset in spec.datasets
         if run in spec.runs_on(dataset) and (run, dataset) not in found
     ]
+    return missing + list(_unequal_budgets(frame, datasets))
+
+
+def _unequal_budgets(frame: pd.DataFrame, datasets: Mapping[str, str]) -> Iterator[str]:
+    for dataset, part in frame.groupby("dataset", observed=True):
+        budgets = sorted(set(part[["planned_steps", "batch"]].itertuples(index=False, name=None)))
+        if len(budgets) > 1 and dataset in datasets:
+            said = ", ".join(f"{steps} steps of {batch}" for steps, batch in budgets)
+            yield f"equal budgets on {datasets[str(dataset)]}: what is compared was trained for {said} images."

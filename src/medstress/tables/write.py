@@ -14,7 +14,7 @@ from medstress.errors import MedstressError
 from medstress.names import TableName
 from medstress.records import PerturbedRow, atomic_path, read_tables
 from medstress.runs import family_of
-from medstress.score.robustness import read_scores
+from medstress.score.robustness import of_perturbations, read_scores
 from medstress.specs import TableSpec
 from medstress.tables.markup import latex, markdown
 from medstress.tables.registry import TABLES
@@ -24,6 +24,9 @@ _TRAINING_COLUMNS = (
     "all_parameters",
     "train_images",
     "train_objects",
+    "learning_rate",
+    "batch",
+    "planned_steps",
     "steps",
     "chosen_step",
 )
@@ -80,6 +83,8 @@ def write_table(
     if not sources.get(kind):
         raise MedstressError(f"table {name}: there are no {kind} records to make it from. The study must name some.")
     frame = _READERS[kind](sources[kind])
+    if kind == "scores" and TABLES[name].cells == "perturbations":
+        frame = of_perturbations(spec, frame)
     table = module.build(spec, frame)
     if table.empty:
         where = ", ".join(map(str, sources[kind]))

@@ -28,9 +28,9 @@ class Parts:
 
     encoder, prompt_encoder and decoder match parameters; `blocks` matches parameters of the image encoder's blocks and
     has one group, the block's number. The others match whole names of linear modules: qkv (the fused query, key and
-    value of every encoder block), encoder_outputs (the projection after attention), decoder_projections (query, value
-    and output of every attention of the decoder). adapters matches parameters of adapters that the model has. None
-    where a model has no such part.
+    value of every encoder block), encoder_outputs (the projection after attention), mlp_outputs (the last layer of
+    every encoder block's MLP), decoder_projections (query, value and output of every attention of the decoder). adapters
+    matches parameters of adapters that the model has. None where a model has no such part.
     """
 
     encoder: str
@@ -39,6 +39,7 @@ class Parts:
     prompt_encoder: str | None = None
     qkv: str | None = None
     encoder_outputs: str | None = None
+    mlp_outputs: str | None = None
     decoder_projections: str | None = None
     adapters: str | None = None
 
@@ -67,7 +68,10 @@ class LearnedSegmenter(Segmenter, Protocol):
         masks: Sequence[Sequence[Mask]],
         embeddings: "Tensor | None" = None,
     ) -> "Tensor":
-        """The training loss over all objects, a scalar. `embeddings` are what `encode` gave, where they are known."""
+        """The training loss, a scalar: the mean over all objects.
+
+        `embeddings` are what `encode` gave, where they are known; then nothing but the sizes of `images` is looked at.
+        """
         ...
 
     def attack_loss(

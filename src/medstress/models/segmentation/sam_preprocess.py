@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image as Picture
+from torch import Tensor
+from torch.nn import functional
 
 from medstress.errors import MedstressError
+from medstress.models.segmentation.sam_pixels import Frame, bilinear_weights, resized
 from medstress.pixels import Box, Image
 
 PROCESSOR_FILE = "preprocessor_config.json"
@@ -25,23 +29,17 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 # The value of a mask prompt where the box is and, negated, where it is not: SAM takes logits, and this is a sure one.
 _MASK_LOGIT = 4.0
+_CPU = torch.device("cpu")
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """An image's own size, and the size that it has inside the model's square input (at its top left), in pixels."""
-
-    height: int
-    width: int
-    scaled_height: int
-    scaled_width: int
-
-
-@dataclass(frozen=True)
 class Preprocessing:
-    """How a checkpoint wants its pixels: value = (pixel * factor - mean) / std, padded with 0 to [3, side, side]."""
+    """How a checkpoint wants its pixels: value = (pixel * factor - mean) / std, padded with 0 to [3, side, side].
+
+    A :class:`medstress.models.segmentation.sam_pixels.PixelPath`.
+    """
 
     side: int
     factor: float = 1 / 255
@@ -49,23 +47,41 @@ class Preprocessing:
     std: tuple[float, ...] = _IMAGENET_STD
 
     def frame(self, image: Image) -> Frame:
-        """Where an image [H, W] or [H, W, 3] lies in the input."""
+        """Where an image [H, W] or [H, W, 3] lies in the input: its longer side is the input's."""
         height, width = image.shape[:2]
-        scale = self.side / max(height, width)
-        return Frame(height, width, int(height * scale + 0.5), int(width * scale + 0.5))
+        return self._frame(height, width)
 
-    def pixels(self, image: Image) -> Floats:
+    def pixels(self, image: Image, device: torch.device = _CPU) -> Tensor:
         """The input [3, side, side] of an image, uint8 [H, W] (taken as R = G = B) or [H, W, 3] RGB."""
         frame = self.frame(image)
         colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         size = frame.scaled_width, frame.scaled_height
-        resized = np.asarray(Picture.fromarray(colour).resize(size, Picture.Resampling.BILINEAR))
+        levels = np.array(Picture.fromarray(colour).resize(size, Picture.Resampling.BILINEAR))
+        return self._normalised(torch.from_numpy(levels).to(device).permute(2, 0, 1), frame)
+
+    def smooth(self, pixels: Tensor) -> Tensor:
+        """As `pixels` without Pillow's rounding to whole grey levels: [C, H, W], 0..255, to [3, side, side]."""
+        height, width = pixels.shape[1:]
+        frame = self._frame(height, width)
+        down, across = bilinear_weights(height, frame.scaled_height), bilinear_weights(width, frame.scaled_width)
+        levels = resized(pixels, down, across)
+        return self._normalised(levels.expand(3, -1, -1), frame, pixels.dtype)
+
+    def to_image(self, low: Tensor, frame: Frame) -> Tensor:
+        """Low-resolution logits [n, l, l] at the input's size, the padding cut off, resized: [n, H, W]."""
+        full = functional.interpolate(low[:, None], (self.side, self.side), mode="bilinear", align_corners=False)
+        seen = full[..., : frame.scaled_height, : frame.scaled_width]
+        return functional.interpolate(seen, (frame.height, frame.width), mode="bilinear", align_corners=False)[:, 0]
+
+    def _frame(self, height: int, width: int) -> Frame:
+        scale = self.side / max(height, width)
+        return Frame(height, width, int(height * scale + 0.5), int(width * scale + 0.5))
+
+    def _normalised(self, levels: Tensor, frame: Frame, dtype: torch.dtype = torch.float32) -> Tensor:
         # Rounded to float32 after each step, as transformers does.
-        rescaled = (resized.astype(np.float64) * self.factor).astype(np.float32)
-        values = (rescaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        padded = np.zeros((3, self.side, self.side), dtype=np.float32)
-        padded[:, : frame.scaled_height, : frame.scaled_width] = values.transpose(2, 0, 1)
-        return padded
+        mean, std = (torch.tensor(values, dtype=dtype, device=levels.device) for values in (self.mean, self.std))
+        values = ((levels.double() * self.factor).to(dtype) - mean[:, None, None]) / std[:, None, None]
+        return functional.pad(values, (0, self.side - frame.scaled_width, 0, self.side - frame.scaled_height))
 
 
 def read_preprocessing(folder: Path, side: int) -> Preprocessing:
