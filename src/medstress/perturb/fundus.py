@@ -79,8 +79,8 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     """A cataract or another cloudy medium scatters light: a pale veil, and an unsharp view through it.
 
     I' = t * (t * I + (1 - t) * blur(I)) + (1 - t) * V inside the field of view, with the transmission t = exp(-s * a)
-    and an uneven density a of mean about 1, drawn once. The veil V is 20 % the widely blurred fundus, in which the optic
-    disc is a ghost, and 80 % pale orange, darker where the fundus is. s is the optical depth of the medium.
+    and an uneven density a of mean about 1, drawn once. The veil V is 20 % the fundus, blurred until the optic disc is
+    a ghost, and 80 % pale orange, darker where the fundus is. s is the optical depth of the medium.
 
     Source: Peli and Peli, "Restoration of retinal images obtained through cataracts", IEEE TMI 1989 (attenuation and
     veil); Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021.
@@ -99,11 +99,12 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
         def seen() -> Iterator[_Map]:
             # Horner's scheme in t: V + t * ((blur - V) + t * (I - blur)).
             for plane, unsharp, pale in zip(clean, soft, veil, strict=True):
-                plane = (plane - unsharp) * transmission
-                plane += unsharp - pale
-                plane *= transmission
-                plane += pale
-                yield plane
+                hazy = (plane - unsharp) * transmission
+                hazy += unsharp
+                hazy -= pale
+                hazy *= transmission
+                hazy += pale
+                yield hazy
 
         return join(seen())
 
@@ -111,10 +112,10 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
 
 
 # Radii of spots in shorter sides, and their optical depths.
-_RADII, _DEPTHS = (0.008, 0.055), (0.15, 0.45)
-_SPOT_SIZES = 12
+_RADII, _DEPTHS = (0.009, 0.06), (0.15, 0.5)
+_SPOT_SIZES, _SPOT_DEPTHS = 12, 6
 # Share of the spots that are dark.
-_DARK_SPOTS = 0.4
+_DARK_SPOTS = 0.35
 # Groups of spots: so many in the first, and each further group doubles their number.
 _FIRST_SPOTS, _DOUBLINGS = 8, 10
 _MOST_SPOTS = _FIRST_SPOTS * 2**_DOUBLINGS
@@ -123,7 +124,7 @@ _DEPTH_UNIT = 1 / 2048
 
 
 def _spot(radius: float) -> _Map:
-    """The shadow of a grain of dust out of focus, float32 [n, n], about 1 in its rim and .55 inside, soft at the edge."""
+    """The shadow of a grain of dust out of focus, float32 [n, n]: .55 inside, about 1 in its rim, soft at the edge."""
     reach = math.ceil(1.15 * radius) + 1
     steps = np.arange(-reach, reach + 1)
     distance = np.hypot(steps[:, None], steps[None, :]) / radius
@@ -141,11 +142,13 @@ def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[
     side = min(height, width)
     x, y = rng.integers(0, width, _MOST_SPOTS), rng.integers(0, height, _MOST_SPOTS)
     # Small grains are more frequent.
-    size = (rng.random(_MOST_SPOTS) ** 1.6 * _SPOT_SIZES).astype(int)
-    depth = (rng.uniform(*_DEPTHS, _MOST_SPOTS) / _DEPTH_UNIT).astype(np.float32)
+    size = (rng.random(_MOST_SPOTS) ** 1.3 * _SPOT_SIZES).astype(int)
+    depth = rng.integers(0, _SPOT_DEPTHS, _MOST_SPOTS)
     pale = (rng.random(_MOST_SPOTS) >= _DARK_SPOTS).astype(int)
-    radii = side * np.geomspace(*_RADII, _SPOT_SIZES)
-    shapes = [_spot(max(radius, 0.8)) for radius in radii]
+    shapes = [
+        [(shape * (deep / _DEPTH_UNIT)).astype(np.uint16) for deep in np.linspace(*_DEPTHS, _SPOT_DEPTHS)]
+        for shape in (_spot(max(radius * side, 0.8)) for radius in np.geomspace(*_RADII, _SPOT_SIZES))
+    ]
     # Depths of all spots up to the end of each group, as far as they have been asked for.
     summed = [np.zeros((2, height, width), np.uint16)]
 
@@ -153,14 +156,13 @@ def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[
         count = _FIRST_SPOTS * 2 ** (len(summed) - 1)
         total = summed[-1].copy()
         for index in range(count // 2 if len(summed) > 1 else 0, count):
-            shape = shapes[size[index]]
+            shape = shapes[size[index]][depth[index]]
             reach = len(shape) // 2
             top, left = y[index] - reach, x[index] - reach
             rows = slice(max(top, 0), y[index] + reach + 1)
             columns = slice(max(left, 0), x[index] + reach + 1)
             covered = total[pale[index], rows, columns]
-            seen = shape[rows.start - top :, columns.start - left :][: covered.shape[0], : covered.shape[1]]
-            covered += (seen * depth[index]).astype(np.uint16)
+            covered += shape[rows.start - top :, columns.start - left :][: covered.shape[0], : covered.shape[1]]
         summed.append(total)
 
     def depths(count: float) -> tuple[_Map, _Map]:
@@ -184,15 +186,17 @@ def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[
 def _fundus_spots(scene: Scene, rng: np.random.Generator) -> Realisation:
     """Dust on the lenses shows as many small spots out of focus: dark where it absorbs, pale where it scatters light.
 
-    I' = V + (I * exp(-D) - V) * exp(-B), with the summed optical depths D of the dark and B of the pale spots, and V the
-    fundus smoothed and made pale. A spot is a disc of .8 to 5.5 % of the shorter side in radius and a depth of .15 to
-    .45, deepest in its rim. All are drawn once; strength n shows the first n, the last ones translucent.
+    I' = V + (I * exp(-D) - V) * exp(-B), with the summed optical depths D of the dark and B of the pale spots, and V
+    the fundus smoothed and made pale. A spot is a soft disc with a radius of .9 to 6 % of the shorter side and a depth
+    of .15 to .5 in its rim, about half of that inside. All are drawn once; strength n shows the first n, the last of
+    them translucent.
 
     Source: Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021 (spots of dust, out
     of focus, in the path of light).
     """
+    height, width = scene.image.shape[:2]
     inside = field_of_view(scene.image)
-    depths = _spot_depths(*inside.shape, rng)
+    depths = _spot_depths(height, width, rng)
     clean = split(scene.image)
     veil = _veil(clean, inside)
     opaque = -inside.astype(np.float32)
@@ -202,11 +206,11 @@ def _fundus_spots(scene: Scene, rng: np.random.Generator) -> Realisation:
 
         def seen() -> Iterator[_Map]:
             for plane, pale in zip(clean, veil, strict=True):
-                plane = plane * passed
-                plane -= pale
-                plane *= unscattered
-                plane += pale
-                yield plane
+                spotted = plane * passed
+                spotted -= pale
+                spotted *= unscattered
+                spotted += pale
+                yield spotted
 
         return join(seen())
 

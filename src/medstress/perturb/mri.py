@@ -24,6 +24,7 @@ CENTRE_SHARE = 0.04
 
 _FEWEST_POSITIONS, _MOST_POSITIONS = 8, 16
 _HIGHEST_ORDER = 3
+# Parts along each side over whose means the display window looks for the brightest.
 _WINDOW_PARTS = 16
 
 _GHOST_ORDERS = 3

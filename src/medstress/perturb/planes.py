@@ -43,7 +43,7 @@ def blurred_inside(planes: Iterable[Plane], inside: Mask, sigma: float) -> list[
     """Planes after a Gaussian of `sigma` pixels that takes nothing from outside the mask; 0 far outside."""
     within = inside.astype(np.float32)
     weight = np.maximum(blurred(within, sigma), np.float32(1e-3))
-    return [blurred(plane * within, sigma) / weight for plane in planes]
+    return [np.asarray(blurred(plane * within, sigma) / weight, dtype=np.float32) for plane in planes]
 
 
 def looked_up(values: Image, table: npt.NDArray[np.float32]) -> Plane:
@@ -56,5 +56,9 @@ def join(planes: Iterable[Plane]) -> Image:
 
     Planes may be made one by one as they are asked for: no two of them are held at once.
     """
-    stored = [to_uint8(plane) for plane in planes]
-    return stored[0] if len(stored) == 1 else np.asarray(cv2.merge(stored), dtype=np.uint8)
+    return merged([to_uint8(plane) for plane in planes])
+
+
+def merged(channels: list[Image]) -> Image:
+    """The image of its channels, uint8 [H, W] each."""
+    return channels[0] if len(channels) == 1 else np.asarray(cv2.merge(channels), dtype=np.uint8)

@@ -19,7 +19,7 @@ _GREY_PER_DB = np.float32(255 / _DISPLAY_DB)
 _GRID_SIDES = (64, 512)
 # Shares of the depth: over which a shadow sets in, and the distance at which a front's echo has lost 1 dB.
 _RISE, _PULSE = 0.02, 0.0035
-# A beam that a body covers less of does not show it.
+# A beam of which a body covers less does not show it.
 _LEAST_COVER = 0.0005
 # Samples of a profile across the beams or along one.
 _SAMPLES = 1024
@@ -35,13 +35,14 @@ def _samples_of(coordinate: _Floats) -> npt.NDArray[np.int16]:
 def _us_acoustic_shadow(scene: Scene, rng: np.random.Generator) -> Realisation:
     """Stones, ribs or gas send sound back: each is a bright echo at its front, and what lies behind it is in shadow.
 
-    max(I - 255 * L / 60, echo): L, in dB, rises from 0 at the front z0 of a body to all that the body takes of its
-    beams and stays behind it; echo = 255 * (1 + log10(b) / 3) - c - 8.7 * 255 / 60 * ((z - z0) / pulse)^2 / 2, with b
-    the share of the beam that the body covers and c what a tilted front sends elsewhere. Four to seven bodies, their
-    depths (10 to 40 % of the field), losses (35 to 60 dB) and roundness are drawn once. They appear one after another
-    and widen; strength is the share of beams that they block between them. Beams are columns for linear probes and
-    rays from the crossing of the field's edges for sector and curved ones; their width softens a shadow's edges.
-    Colour pixels lose all channels in proportion, so flow keeps its hue.
+    max(I - 255 * L / 60, 255 * (1 - E / 60)), in dB. A body covers the share b of a beam. Behind its front z0 the loss
+    L rises within 2 % of the depth to b times what the body takes, and stays; the echo of the front falls from white by
+    E = -40 log10(b) + up to 14 where the front is tilted + ((z - z0) / 0.0035)^2, both ways through the beam and with
+    depth z as a share of the field. Four to seven bodies, their depths (10 to 40 %), losses (35 to 60 dB), roundness
+    and roughness are drawn once. They appear one after another and widen; strength is the share of the beams that they
+    block between them. Beams are columns for linear probes and rays from the crossing of the field's edges for sector
+    and curved ones; their width softens a shadow's edges. Colour pixels lose all channels in proportion, so flow keeps
+    its hue.
 
     Source: Feldman, Katyal, Blackwood, "US artifacts", RadioGraphics 29, 2009 (shadowing); Cobbold, Foundations of
     Biomedical Ultrasound, Oxford University Press 2007 (reflection, log compression).
@@ -57,23 +58,23 @@ def _us_acoustic_shadow(scene: Scene, rng: np.random.Generator) -> Realisation:
     beam = (np.arange(side) + 0.5) / side
     along = ((np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side))[:, None]
     # Where each pixel lies on the grid of depths and beams.
-    place = [coordinate * np.float32(side) - np.float32(0.5) for coordinate in (beams.across, beams.along)]
+    column, row = (coordinate * np.float32(side) - np.float32(0.5) for coordinate in (beams.across, beams.along))
     clean = scene.image.astype(np.float32)
     colour = clean.ndim == 3
     if colour:
         share = clean / np.maximum(clean.max(axis=2, keepdims=True), 1)
 
     def on_image(grid: _Floats) -> _Floats:
-        return np.asarray(cv2.remap(grid, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(cv2.remap(grid, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
     def render(blocked: float) -> Image:
         low, high = spans(blocked).T[..., None]
         covered = expit((beam - low) / softness) - expit((beam - high) / softness)
         half = (high - low) / 2
         tilt = np.clip((beam - low - half) / np.maximum(half, softness), -1, 1) ** 2
-        front = depth + roundness * half * tilt + 0.004 * rough
+        front = depth + roundness * half * tilt + 0.003 * rough
         most = (taken * covered).astype(np.float32)
-        echo = 255 * (1 + np.log10(np.maximum(covered, 1e-6)) / 3) - 60 * tilt + 10 * shine - 15
+        echo = 255 + _GREY_PER_DB * (40 * np.log10(np.maximum(covered, 1e-6)) - 14 * tilt + 2.5 * shine - 3.5)
         lost, bright = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
         reached = covered > _LEAST_COVER
         for body in np.flatnonzero(reached.any(axis=1)):
@@ -105,7 +106,7 @@ def _us_reverberation(scene: Scene, rng: np.random.Generator) -> Realisation:
     Biomedical Ultrasound, Oxford University Press 2007 (log compression).
     """
     beams = find_beams(scene.image)
-    spacing, kept = rng.uniform(0.06, 0.09), rng.uniform(0.75, 0.85)
+    spacing, kept = rng.uniform(0.045, 0.06), rng.uniform(0.8, 0.88)
     middle, spread, pulse = rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.5), rng.uniform(0.004, 0.006)
     ripple = cv2.GaussianBlur(
         rng.standard_normal((1, _SAMPLES), dtype=np.float32), (0, 0), _SAMPLES / 60, borderType=cv2.BORDER_REFLECT
@@ -136,8 +137,8 @@ US_ACOUSTIC_SHADOW = Perturbation(
     "us_acoustic_shadow",
     _us_acoustic_shadow,
     unit="share of the beams that are blocked",
-    mildest=0.0005,
-    typical=0.4,
+    mildest=0.0001,
+    typical=0.2,
     strongest=1,
     modalities=frozenset({"ultrasound"}),
 )
@@ -145,8 +146,8 @@ US_REVERBERATION = Perturbation(
     "us_reverberation",
     _us_reverberation,
     unit="amplitude of the first echo, share of the brightest shown",
-    mildest=0.0003,
-    typical=0.03,
+    mildest=0.0001,
+    typical=0.02,
     strongest=100,
     modalities=frozenset({"ultrasound"}),
 )
