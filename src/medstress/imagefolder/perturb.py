@@ -2,15 +2,11 @@
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -28,12 +24,10 @@ from medstress.perturb.levels import level_count, make_levels, require_fit
 from medstress.perturb.protocol import Perturbation, Scene
 from medstress.perturb.scales.protocol import Published
 from medstress.perturb.warp import valid_pixels
+from medstress.perturb.workers import in_order
 from medstress.pixels import encode_mask, encode_png
 from medstress.seeds import seed_of
 from medstress.specs import SeveritySpec
-
-# Tasks that wait for each worker: enough to keep it busy, few enough to hold no more than a few images.
-_WAITING = 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def perturb_folder(job: FolderJob, *, workers: int = 1, progress: bool = True) -
     made = 0
     with Ledger(job.out) as ledger, tqdm(total=len(images), unit="image", disable=None if progress else True) as bar:
         tasks = _tasks(job, images, code, ledger, rejects, bar.update)
-        for task, result in _run(partial(_make, job), tasks, workers):
+        for task, result in in_order(partial(_make, job), tasks, workers):
             if isinstance(result, str):
                 rejects.append(result)
             else:
@@ -172,31 +166,6 @@ def _tasks(
             yield _Task(image_id, path, layer, missing)
         else:
             skipped()
-
-
-def _run(
-    make: Callable[[_Task], list[list[StoredCell]] | str], tasks: Iterable[_Task], workers: int
-) -> Iterator[tuple[_Task, list[list[StoredCell]] | str]]:
-    """Results in the order of the tasks, with a bounded number of tasks at work."""
-    if workers == 1:
-        cv2.setNumThreads(1)
-        for task in tasks:
-            yield task, make(task)
-        return
-    waiting: deque[tuple[_Task, Future[list[list[StoredCell]] | str]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        for task in tasks:
-            waiting.append((task, pool.submit(make, task)))
-            if len(waiting) >= workers * _WAITING:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
-
-
-def _one_thread() -> None:
-    # Work is spread over processes; threads inside each would only compete.
-    cv2.setNumThreads(1)
 
 
 def _scene(job: FolderJob, task: _Task) -> Scene:

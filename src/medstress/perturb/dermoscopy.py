@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medstress.perturb.light import GAMMA, field_of_view, light_of, lit, stored
-from medstress.perturb.planes import join, split
+from medstress.perturb.planes import Plane, join, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
 from medstress.perturb.relief import relief, spread
 from medstress.pixels import Image
@@ -51,6 +51,20 @@ _SKIN, _GLITTER = 0.012, 0.8
 _ASTRAY, _MIRRORED = 0.08, 0.6
 
 
+def _glare(image: Image, rng: np.random.Generator) -> Plane:
+    """What a lamp whose mirror image is as bright as white adds to the light, float32 [H, W]."""
+    across, down = _offsets(image.shape, *rng.uniform(0.25, 0.75, 2))
+    angle, length, width = rng.uniform(0, math.pi), rng.uniform(0.07, 0.11), rng.uniform(0.04, 0.06)
+    along = (across * np.float32(math.cos(angle)) + down * np.float32(math.sin(angle))) / np.float32(length)
+    aside = (down * np.float32(math.cos(angle)) - across * np.float32(math.sin(angle))) / np.float32(width)
+    squared = along**2 + aside**2
+    rough = spread(relief(rng, image.shape, _SKIN), image.shape)
+    glitter = np.asarray(cv2.exp(rough * np.float32(_GLITTER)), dtype=np.float32)
+    stray = 1 - _MIRRORED + np.float32(_MIRRORED) * glitter
+    glare = np.float32(1 - _ASTRAY) / (1 + squared**2) + np.float32(_ASTRAY) / (1 + squared) * stray
+    return np.asarray(glare * lit(image, field_of_view(image)), dtype=np.float32)
+
+
 def _light_reflection(scene: Scene, rng: np.random.Generator) -> Realisation:
     """A lamp is mirrored in the contact plate: a white patch in smooth glare, with some glitter on the skin's relief.
 
@@ -63,16 +77,7 @@ def _light_reflection(scene: Scene, rng: np.random.Generator) -> Realisation:
     Source: Talvala, Adams, Horowitz and Levoy, "Veiling glare in high dynamic range imaging", ACM Transactions on
     Graphics, 2007.
     """
-    across, down = _offsets(scene.image.shape, *rng.uniform(0.25, 0.75, 2))
-    angle, length, width = rng.uniform(0, math.pi), rng.uniform(0.07, 0.11), rng.uniform(0.04, 0.06)
-    along = (across * np.float32(math.cos(angle)) + down * np.float32(math.sin(angle))) / np.float32(length)
-    aside = (down * np.float32(math.cos(angle)) - across * np.float32(math.sin(angle))) / np.float32(width)
-    squared = along**2 + aside**2
-    rough = spread(relief(rng, scene.image.shape, _SKIN), scene.image.shape)
-    glitter = np.asarray(cv2.exp(rough * np.float32(_GLITTER)), dtype=np.float32)
-    stray = 1 - _MIRRORED + np.float32(_MIRRORED) * glitter
-    glare = np.float32(1 - _ASTRAY) / (1 + squared**2) + np.float32(_ASTRAY) / (1 + squared) * stray
-    glare *= lit(scene.image, field_of_view(scene.image))
+    glare = _glare(scene.image, rng)
     clean = light_of(scene.image)
 
     def render(luminance: float) -> Image:

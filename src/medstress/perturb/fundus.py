@@ -5,6 +5,7 @@ All three leave what lies outside the round field of view black.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache, reduce
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ _Map = npt.NDArray[np.float32]
 # Flash light that opaque media and dust send back, tinted by the eye that it lights up: R, G, B as stored.
 _PALE = np.array([255, 226, 196], np.float32)
 # How far what scatters hides the colour behind it, and how wide that is smoothed, in shorter sides.
-_PALENESS, _FORWARD = np.float32(0.8), 0.04
+_PALENESS, _FORWARD = 0.8, 0.04
 
 
 def _veil(planes: Planes, inside: Mask) -> list[_Map]:
@@ -30,10 +31,12 @@ def _veil(planes: Planes, inside: Mask) -> list[_Map]:
     """
     side = min(inside.shape)
     wide = blurred_inside(planes, inside, max(_FORWARD * side, 1.0))
-    light = np.sqrt(np.maximum.reduce(wide))
+    light = np.sqrt(reduce(np.maximum, wide))
     light *= inside / np.float32(max(float(light.max()), 1))
     pale = _PALE if len(planes) == 3 else _PALE[1:2]
-    return [plane + (shade * light - plane) * _PALENESS for plane, shade in zip(wide, pale, strict=True)]
+    for plane, shade in zip(wide, pale, strict=True):
+        cv2.addWeighted(plane, 1 - _PALENESS, light, _PALENESS * float(shade), 0, dst=plane)
+    return wide
 
 
 def _smooth_field(height: int, width: int, rng: np.random.Generator) -> _Map:
@@ -111,16 +114,26 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     return Realisation(render)
 
 
-# Radii of spots in shorter sides, and their optical depths.
-_RADII, _DEPTHS = (0.009, 0.06), (0.15, 0.5)
+# Radius of the largest spots in shorter sides. The smallest have one of so many pixels, within these limits: a finer
+# image shows finer dust. And the optical depths of spots.
+_LARGEST, _SMALLEST_PIXELS, _SMALLEST = 0.06, 2.5, (0.003, 0.009)
+_DEPTHS = (0.15, 0.5)
+# The number of spots with more than a radius falls as the radius to the power of minus this.
+_RARITY = 1.5
 _SPOT_SIZES, _SPOT_DEPTHS = 12, 6
 # Share of the spots that are dark.
 _DARK_SPOTS = 0.35
 # Groups of spots: so many in the first, and each further group doubles their number.
-_FIRST_SPOTS, _DOUBLINGS = 8, 10
+_FIRST_SPOTS, _DOUBLINGS = 8, 11
 _MOST_SPOTS = _FIRST_SPOTS * 2**_DOUBLINGS
-# Depths are summed in units of this.
+# Depths are summed in units of this; a search for a strength goes on among so many groups.
 _DEPTH_UNIT = 1 / 2048
+_GROUPS_KEPT = 7
+
+
+def _spots_up_to(group: int) -> int:
+    """How many spots the groups 1 to `group` hold."""
+    return _FIRST_SPOTS * 2 ** (group - 1) if group else 0
 
 
 def _spot(radius: float) -> _Map:
@@ -128,10 +141,11 @@ def _spot(radius: float) -> _Map:
     reach = math.ceil(1.15 * radius) + 1
     steps = np.arange(-reach, reach + 1)
     distance = np.hypot(steps[:, None], steps[None, :]) / radius
-    softness = max(0.22, 1 / radius)
+    # Neither the edge nor the rim is thinner than a pixel.
+    softness, rim = max(0.22, 1 / radius), max(0.11, 0.6 / radius)
     rise = np.clip((1 - distance) / softness + 0.5, 0, 1)
     disc = rise * rise * (3 - 2 * rise)
-    return (0.55 * disc + 0.45 * np.exp(-(((distance - 0.88) / 0.11) ** 2))).astype(np.float32)
+    return (0.55 * disc + 0.45 * np.exp(-(((distance - 0.88) / rim) ** 2))).astype(np.float32)
 
 
 def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[[float], tuple[_Map, _Map]]:
@@ -141,21 +155,25 @@ def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[
     """
     side = min(height, width)
     x, y = rng.integers(0, width, _MOST_SPOTS), rng.integers(0, height, _MOST_SPOTS)
-    # Small grains are more frequent.
-    size = (rng.random(_MOST_SPOTS) ** 1.3 * _SPOT_SIZES).astype(int)
+    smallest = float(np.clip(_SMALLEST_PIXELS / side, *_SMALLEST))
+    rarest = (_LARGEST / smallest) ** -_RARITY
+    radius = smallest * (1 - rng.random(_MOST_SPOTS) * (1 - rarest)) ** (-1 / _RARITY)
+    radii = np.geomspace(smallest, _LARGEST, _SPOT_SIZES)
+    size = np.searchsorted(np.sqrt(radii[1:] * radii[:-1]), radius)
     depth = rng.integers(0, _SPOT_DEPTHS, _MOST_SPOTS)
     pale = (rng.random(_MOST_SPOTS) >= _DARK_SPOTS).astype(int)
     shapes = [
         [(shape * (deep / _DEPTH_UNIT)).astype(np.uint16) for deep in np.linspace(*_DEPTHS, _SPOT_DEPTHS)]
-        for shape in (_spot(max(radius * side, 0.8)) for radius in np.geomspace(*_RADII, _SPOT_SIZES))
+        for shape in (_spot(max(share * side, 0.8)) for share in radii)
     ]
-    # Depths of all spots up to the end of each group, as far as they have been asked for.
-    summed = [np.zeros((2, height, width), np.uint16)]
 
-    def add_group() -> None:
-        count = _FIRST_SPOTS * 2 ** (len(summed) - 1)
-        total = summed[-1].copy()
-        for index in range(count // 2 if len(summed) > 1 else 0, count):
+    @lru_cache(maxsize=_GROUPS_KEPT)
+    def summed(group: int) -> npt.NDArray[np.uint16]:
+        """Depths [dark and pale, H, W] of all spots up to a group, counted from 1."""
+        if group == 0:
+            return np.zeros((2, height, width), np.uint16)
+        total = summed(group - 1).copy()
+        for index in range(_spots_up_to(group - 1), _spots_up_to(group)):
             shape = shapes[size[index]][depth[index]]
             reach = len(shape) // 2
             top, left = y[index] - reach, x[index] - reach
@@ -163,20 +181,16 @@ def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[
             columns = slice(max(left, 0), x[index] + reach + 1)
             covered = total[pale[index], rows, columns]
             covered += shape[rows.start - top :, columns.start - left :][: covered.shape[0], : covered.shape[1]]
-        summed.append(total)
+        return total
 
     def depths(count: float) -> tuple[_Map, _Map]:
-        group = 0 if count <= _FIRST_SPOTS else math.ceil(math.log2(count / _FIRST_SPOTS))
-        while len(summed) < group + 2:
-            add_group()
-        before = 0 if group == 0 else _FIRST_SPOTS * 2 ** (group - 1)
-        share = (count - before) / (_FIRST_SPOTS * 2**group - before)
+        group = 1 + math.ceil(max(math.log2(count / _FIRST_SPOTS), 0))
+        before, after = _spots_up_to(group - 1), _spots_up_to(group)
+        more = (count - before) / (after - before)
+        weights = (1 - more) * _DEPTH_UNIT, more * _DEPTH_UNIT
         dark, bright = (
-            np.asarray(
-                cv2.addWeighted(low, (1 - share) * _DEPTH_UNIT, high, share * _DEPTH_UNIT, 0, dtype=cv2.CV_32F),
-                dtype=np.float32,
-            )
-            for low, high in zip(summed[group], summed[group + 1], strict=True)
+            np.asarray(cv2.addWeighted(low, weights[0], high, weights[1], 0, dtype=cv2.CV_32F), dtype=np.float32)
+            for low, high in zip(summed(group - 1), summed(group), strict=True)
         )
         return dark, bright
 
@@ -187,9 +201,9 @@ def _fundus_spots(scene: Scene, rng: np.random.Generator) -> Realisation:
     """Dust on the lenses shows as many small spots out of focus: dark where it absorbs, pale where it scatters light.
 
     I' = V + (I * exp(-D) - V) * exp(-B), with the summed optical depths D of the dark and B of the pale spots, and V
-    the fundus smoothed and made pale. A spot is a soft disc with a radius of .9 to 6 % of the shorter side and a depth
-    of .15 to .5 in its rim, about half of that inside. All are drawn once; strength n shows the first n, the last of
-    them translucent.
+    the fundus smoothed and made pale. A spot is a soft disc with a depth of .15 to .5 in its rim and about half of that
+    inside. Radii are .9 to 6 % of the shorter side, in fine images from .3 %; as many as r^-1.5 have more than r. All
+    are drawn once; strength n shows the first n, the last of them translucent.
 
     Source: Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021 (spots of dust, out
     of focus, in the path of light).
@@ -240,7 +254,7 @@ FUNDUS_SPOTS = Perturbation(
     _fundus_spots,
     unit="spots",
     mildest=0.05,
-    typical=350,
+    typical=450,
     strongest=_MOST_SPOTS,
     modalities=frozenset({"fundus"}),
 )

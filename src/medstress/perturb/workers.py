@@ -1,0 +1,41 @@
+"""Spreads images over processes."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+# Tasks that wait for each worker: enough to keep it busy, few enough to hold no more than a few images.
+_WAITING = 4
+
+
+def _one_thread() -> None:
+    # Work is spread over processes; threads inside each would only compete.
+    cv2.setNumThreads(1)
+
+
+def in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[tuple[Item, Made]]:
+    """Each item with what `make` makes of it, in the order of the items, with a bounded number of items at work.
+
+    With more than one worker, `make`, the items and the results have to be picklable.
+    """
+    if workers == 1:
+        _one_thread()
+        for item in items:
+            yield item, make(item)
+        return
+    waiting: deque[tuple[Item, Future[Made]]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(make, item)))
+            if len(waiting) >= workers * _WAITING:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
