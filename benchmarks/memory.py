@@ -1,6 +1,6 @@
 """Peak memory on more and more images, two workers and their parent together.
 
-    python -m benchmarks.memory
+python -m benchmarks.memory
 """
 
 import tempfile
@@ -22,9 +22,7 @@ def main() -> None:
         peaks: dict[str, list[float]] = {"data set": [], "folder": []}
         for count in (FEW * times for times in TIMES):
             record = write_record(folder / f"{count}.parquet", count)
-            peaks["data set"].append(
-                peak_mib(dataset_command(record, folder / f"{count}.out", TYPE, [1, 5], WORKERS))
-            )
+            peaks["data set"].append(peak_mib(dataset_command(record, folder / f"{count}.out", TYPE, [1, 5], WORKERS)))
             files = write_folder(folder / str(count), count)
             peaks["folder"].append(peak_mib(folder_command(files, folder / f"{count}.files", TYPE, "1,5", WORKERS)))
     for kind, values in peaks.items():

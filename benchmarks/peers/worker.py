@@ -3,18 +3,23 @@
     python worker.py IMAGES.npy
 
 Each line of the input is a JSON list of package, data set ("" for imagecorruptions), corruption and severity from 1;
-each line of the output is a JSON object with the seconds of a call on each image, or with an `error`.
+each line of the output is a JSON object with the processor seconds of a call on each image, or with an `error`.
 """
 
 import json
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from functools import cache, partial
 from types import ModuleType
 
 import cv2
 import numpy as np
 import PIL.Image
+
+# Operators that torch forgets with the object that defined them.
+_KEPT: list[object] = []
 
 
 def _imagecorruptions():
@@ -44,7 +49,7 @@ def _torchvision() -> None:
             del sys.modules[name]
         import torchvision  # noqa: F401
 
-        globals()["_operators"] = operators
+        _KEPT.append(operators)
     torch.set_num_threads(1)
 
 
@@ -71,33 +76,44 @@ def _medmnistc():
     return registry.CORRUPTIONS_DS, missing
 
 
+def _imagecorruptions_calls(images: list[np.ndarray]) -> Callable[[str, str, int], list[Callable[[], object]]]:
+    package = _imagecorruptions()
+    return lambda _, corruption, severity: [partial(package.corrupt, image, severity, corruption) for image in images]
+
+
+def _medmnistc_calls(images: list[np.ndarray]) -> Callable[[str, str, int], list[Callable[[], object]]]:
+    kinds, missing = _medmnistc()
+    pictures = [PIL.Image.fromarray(image) for image in images]
+    generator = np.random.default_rng(0)
+
+    def calls(variant: str, corruption: str, severity: int) -> list[Callable[[], object]]:
+        if corruption == "motion_blur" and missing:
+            raise RuntimeError(missing)
+        kind = kinds[variant][corruption]
+        kind.rng = generator
+        return [partial(kind.apply, picture, severity - 1) for picture in pictures]
+
+    return calls
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
     images = list(np.load(sys.argv[1]))
-    pictures = [PIL.Image.fromarray(image) for image in images]
-    np.random.seed(0)
-    generator = np.random.default_rng(0)
-    loaded = {}
+    loaders = {
+        "imagecorruptions": cache(partial(_imagecorruptions_calls, images)),
+        "medmnistc": cache(partial(_medmnistc_calls, images)),
+    }
     for line in sys.stdin:
-        package, variant, corruption, severity = json.loads(line)
+        package, *corruption = json.loads(line)
         try:
-            if package == "imagecorruptions":
-                module = loaded.get(package) or loaded.setdefault(package, _imagecorruptions())
-                calls = [lambda image=image: module.corrupt(image, severity, corruption) for image in images]
-            else:
-                table, missing = loaded.get(package) or loaded.setdefault(package, _medmnistc())
-                if corruption == "motion_blur" and missing:
-                    raise RuntimeError(missing)
-                kind = table[variant][corruption]
-                kind.rng = generator
-                calls = [lambda image=image: kind.apply(image, severity - 1) for image in pictures]
-            seconds = []
-            for call in calls:
-                start = time.perf_counter()
-                call()
-                seconds.append(time.perf_counter() - start)
-            answer = {"seconds": seconds}
+            answer = {"seconds": [_seconds(call) for call in loaders[package]()(*corruption)]}
         except Exception as error:  # whatever a peer raises becomes its answer
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

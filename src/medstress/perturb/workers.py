@@ -1,5 +1,6 @@
 """Spreads images over processes."""
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,6 +14,12 @@ Made = TypeVar("Made")
 
 # Tasks that wait for each worker: enough to keep it busy, few enough to hold no more than a few images.
 _WAITING = 4
+
+
+def _start_worker() -> None:
+    _one_thread()
+    # Ctrl-C goes to the workers, too; they end without a word, and the process that started them speaks.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _one_thread() -> None:
@@ -31,7 +38,7 @@ def in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) 
             yield item, make(item)
         return
     waiting: deque[tuple[Item, Future[Made]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         for item in items:
             waiting.append((item, pool.submit(make, item)))
             if len(waiting) >= workers * _WAITING:

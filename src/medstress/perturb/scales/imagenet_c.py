@@ -66,7 +66,7 @@ _TYPES = (
         blurs.zoom_blur,
         ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
         ("end of the zoom factors", "step"),
-        blurs.zoomed,
+        multipliers.zoom,
     ),
     Published(
         "snow",
