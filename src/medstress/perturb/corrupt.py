@@ -90,10 +90,10 @@ def corrupt(
 ) -> Image:
     """The image at one level of a perturbation: uint8, shape [H, W] or [H, W, 3] as given.
 
-    image: uint8, or any numbers with a declared `window` (low, high). The draw depends on `name` and `seed` alone, so each
-    image of a set needs a seed of its own; the
-    strength is solved for on this image where `scale` is "ssim". A `modality` that the type is not for is an error
-    unless `force` says otherwise. Warns where no strength reaches the level and the image is the closest one.
+    image: uint8, or any numbers with a declared `window` (low, high). The draw depends on `name` and `seed` alone, so
+    each image of a set needs a seed of its own; the strength is solved for on this image where `scale` is "ssim". A
+    `modality` that the type is not for is an error unless `force` says otherwise. Warns where no strength reaches the
+    level and the image is the closest one.
     Raises MedstressError for an unknown type, level, modality or scale and for images that checked_scene refuses.
     """
     severity = _severity(scale, variant, compat)
