@@ -40,14 +40,18 @@ lint: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	@mkdir -p .benchmarks
-	$(BIN)/python -m pytest benchmarks -q --benchmark-enable --benchmark-json=.benchmarks/last.json --benchmark-quiet
+	$(BIN)/python -m pytest benchmarks -q --benchmark-enable --benchmark-timer=time.process_time \
+	    --benchmark-json=.benchmarks/last.json --benchmark-quiet
 	@$(BIN)/python benchmarks/ratios.py .benchmarks/last.json
+	@$(BIN)/python -m benchmarks.peers
+	@$(BIN)/python -m benchmarks.workers
+	@$(BIN)/python -m benchmarks.memory
 
 gallery: $(VENV)/installed
 	$(BIN)/python docs/gallery.py
 
 clean:
-	rm -rf $(VENV) $(SAM_VENV) results/*/ .snakemake
+	rm -rf $(VENV) $(SAM_VENV) results/*/ .snakemake .benchmarks
 
 # The stamp is made anew when the pins change.
 $(VENV)/installed: envs/requirements.lock pyproject.toml

@@ -22,8 +22,8 @@ cv2.setNumThreads(1)
 
 LEVELS = [1, 2, 3, 4, 5]
 SIDES = {"grey256": 256, "rgb256": 256, "grey512": 512}
-# Of each modality that a type is made for, and of a type that fits them all: general images and noise-free ones.
 _IMAGES_OF_A_MODALITY = 3
+# At 512 pixels the order of the types is the same, so a few tell enough.
 _AT_512 = ("gaussian_noise", "motion_blur", "jpeg", "rotation", "mri_motion", "ct_metal_streaks", "path_bubbles")
 _GENERAL: dict[str, Modality] = {"brain_mri_tumour": "mri", "lung_ct_tumour": "ct", "nuclei": "microscopy"}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from medstress.perturb.scales.protocol import Published, Scale, Severity
 from medstress.perturb.scales.registry import SCALES
 
-_SPECIAL = re.compile(r"([\\*_<>|~`\[\]#])")
+_SPECIAL = re.compile(r"([\\*_<>|~\[\]#])")
 
 
 def escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def main() -> int:
             raise
         print(f"medstress {arguments.command}: {message_for(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        if os.environ.get("MEDSTRESS_DEBUG"):
+            raise
+        print(f"medstress {arguments.command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -124,6 +124,8 @@ def _window(text: str | None) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         raise MedstressError(f"--window {text}: expected two numbers, as in --window=-160,240") from None
+    if not low < high:
+        raise MedstressError(f"--window {text}: the first number must be below the second")
     return low, high
 
 
@@ -131,6 +133,10 @@ def _perturb(arguments: argparse.Namespace) -> None:
     severity = SeveritySpec(scale=arguments.scale, variant=arguments.variant, compat=arguments.compat)
     fitting = [name for name, kind in types_of(severity).items() if kind.fits(arguments.modality)]
     named = [name.strip() for name in arguments.types.split(",") if name.strip()] if arguments.types else fitting
+    if not named:
+        raise MedstressError(f"--types {arguments.types}: names no type")
+    if arguments.compat and arguments.scale == "ssim":
+        raise MedstressError("--compat: name a published --scale; ssim has nothing to be compatible with")
     if arguments.workers < 1:
         raise MedstressError(f"--workers {arguments.workers}: at least 1")
     job = FolderJob(

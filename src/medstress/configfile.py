@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from medstress.cards.dataset import DatasetCard
 from medstress.cards.model import Learned, ModelCard
 from medstress.cards.strategy import Strategy
-from medstress.config import RUN_PATTERN, Study
+from medstress.config import BANDS, RUN_PATTERN, Perturbations, Study
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.levels import level_count
 from medstress.perturb.scales.registry import SCALES
@@ -85,6 +85,14 @@ def _expected_of_training(match: re.Match[str], strategy: Strategy, datasets: Se
     return ""
 
 
+def _without_effect(asked: Perturbations) -> Iterator[tuple[str, str, str]]:
+    """Key, value and what was expected, of settings that the scale would pass over in silence."""
+    if asked.scale == "ssim" and asked.compat:
+        yield "compat", "true", "a published `scale`: there is nothing else to be compatible with"
+    if asked.scale != "ssim" and asked.bands != BANDS:
+        yield "bands", "bands of SSIM", f"`scale: ssim`: the levels of {asked.scale} are fixed strengths"
+
+
 def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, DatasetCard]) -> Iterator[Problem]:
     """What does not go together in `perturbations`: types, scale, levels and the data sets."""
     asked = study.perturbations
@@ -105,10 +113,10 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
             if dataset not in asked.variants and dataset not in variants:
                 expected = f"{asked.scale} differs by data set: {dataset}: one of {', '.join(variants)}"
                 yield problem(("variants",), f"nothing for {dataset}", expected)
-    if asked.scale == "ssim" and asked.compat:
-        yield problem(("compat",), "true", "a published `scale`: there is nothing else to be compatible with")
+    for key, found, expected in _without_effect(asked):
+        yield problem((key,), found, expected)
     severities = {dataset: severity_of(asked, dataset) for dataset in cards}
-    kinds = {name: types_of(one) for name, one in severities.items() if one.variant in variants or not variants}
+    kinds = {name: types_of(one) for name, one in severities.items() if one.variant in (variants or [""])}
     every = {name: kind for known in kinds.values() for name, kind in known.items()}
     for index, name in enumerate(asked.types if kinds else []):
         if name not in every:

@@ -292,6 +292,18 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_samples(card, dataset, 
         train(Spy(NetSegmenter(), poison_at=6), card, FULL, 0, training, training, tmp_path)
 
 
+def test_a_rate_that_diverges_is_left_out_of_a_sweep(card, dataset, tmp_path, load_spied):
+    # In two parts a step, the second rate's steps are 26 to 51.
+    load_spied(poison_at=30)
+    _, swept, facts = run(card, dataset, tmp_path / "swept", by=SWEPT)
+    assert [rate["learning_rate"] for rate in facts["rates"]] == [0.003, 0.03]
+    assert facts["diverged_rates"] == [0.0003]
+    load_spied()
+    _, without, facts = run(card, dataset, tmp_path / "without", by=SWEPT.model_copy(update={"sweep": [0.03]}))
+    assert swept == without
+    assert facts["diverged_rates"] == []
+
+
 def test_a_split_without_images_or_objects_is_said(dataset, tmp_path):
     with pytest.raises(MedstressError, match="the holdout split has no image"):
         read_examples(dataset.images, dataset.samples, "holdout")

@@ -171,6 +171,10 @@ def test_a_strategy_stands_for_its_training_sets_and_seeds(project):
         ({"scoring": {"metrics": ["iou", "iou"]}}, ""),
         ({"scoring": {"nsd_tolerance": float("inf")}}, "scoring.nsd_tolerance"),
         ({"datasets": "nuclei"}, "datasets"),
+        (
+            {"perturbations": {"types": ["fog"], "scale": "imagenet_c", "bands": {5: [0.3, 0.4]}}},
+            "perturbations.bands",
+        ),
     ],
 )
 def test_values_that_would_fail_later_are_refused_now(project, changes, key):

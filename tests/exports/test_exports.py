@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -148,6 +149,15 @@ def test_images_of_several_sizes_are_no_array(tmp_path):
         export(source, dict.fromkeys(source.ids, (0,)), tmp_path / "out", "medmnist_c")
     export(source, None, tmp_path / "tree", "folder")
     assert len(list((tmp_path / "tree").rglob("*.png"))) == 2 + 2 * 2 * 5
+
+
+def test_arrays_without_level_numbers_need_all_five_levels(source, labels, tmp_path):
+    fewer = replace(source, levels=(1, 3))
+    for form in ("medmnist_c", "cifar_c"):
+        with pytest.raises(MedstressError, match="levels 1 to 5 one after another, and the study has 1, 3"):
+            export(fewer, labels, tmp_path / form, form)
+    export(fewer, labels, tmp_path / "out", "medimeta_c")
+    assert (tmp_path / "out" / "clean.npz").is_file()
 
 
 def test_what_is_missing_is_said(study, source, tmp_path):

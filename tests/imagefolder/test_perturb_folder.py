@@ -117,6 +117,26 @@ def test_an_image_that_changed_is_made_again(folder, tmp_path):
     assert "1 image-type pairs made, 3 found" in run(*common).stderr
 
 
+def test_more_levels_join_those_that_are_there(folder, tmp_path):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    common = ("--modality", "microscopy", "--types", "speckle")
+    assert run(folder, out, *common, "--levels", "3").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert run(folder, out, *common, "--levels", "1-4").returncode == 0
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert run(folder, whole, *common, "--levels", "1-4").returncode == 0
+    assert files_of(out) == files_of(whole)
+
+
+def test_other_settings_leave_nothing_of_the_old_ones(folder, tmp_path):
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    common = ("--modality", "microscopy", "--types", "speckle")
+    assert run(folder, out, *common, "--levels", "1-4").returncode == 0
+    assert run(folder, out, *common, "--levels", "2", "--seed", "7").returncode == 0
+    assert run(folder, fresh, *common, "--levels", "2", "--seed", "7").returncode == 0
+    assert files_of(out) == files_of(fresh)
+
+
 def test_everything_wrong_is_said_at_once(folder, tmp_path):
     wrong = run(
         folder, tmp_path / "out", "--modality", "microscopy", "--types", "gausian_noise,mri_motion,jpeg,path_bubles"
@@ -162,6 +182,10 @@ def test_bad_images_are_named_and_the_others_are_made(folder, tmp_path):
         (["--levels", "one"], "expected levels such as 1-5"),
         (["--levels", "4-7"], "has levels 1 to 5, not 6, 7"),
         (["--window", "3"], "expected two numbers"),
+        (["--window", "3,1"], "the first number must be below the second"),
+        (["--types", ","], "names no type"),
+        (["--compat"], "name a published --scale"),
+        (["--variant", "bloodmnist"], "the scale ssim is the same for all data sets"),
         (["--workers", "0"], "at least 1"),
     ],
 )
@@ -169,6 +193,29 @@ def test_options_are_checked(folder, tmp_path, arguments, message):
     done = run(folder, tmp_path / "out", "--modality", "microscopy", "--types", "jpeg", *arguments)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_the_images_are_not_looked_for_among_the_perturbed_ones(folder):
+    done = run(folder, folder, "--modality", "microscopy", "--types", "jpeg")
+    assert done.returncode == 1
+    assert "holds the images themselves" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_run_ends_without_a_traceback(folder, tmp_path, workers):
+    out = tmp_path / "out"
+    for index in range(30):
+        shutil.copy(folder / "b.png", folder / f"more_{index:02d}.png")
+    command = [sys.executable, "-m", "medstress.cli", "perturb", str(folder), str(out), "--modality", "microscopy"]
+    command += ["--workers", str(workers)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and len(list(out.rglob("*.png"))) < 10 * workers:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "medstress perturb: interrupted" in errors
 
 
 def test_two_files_of_one_name_are_refused(folder, tmp_path):

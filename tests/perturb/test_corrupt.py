@@ -79,6 +79,18 @@ def test_wrong_names_and_modalities_are_said():
     assert medstress.corrupt(NUCLEI, "mri_motion", 1, modality="ct", force=True).shape == NUCLEI.shape
     with pytest.raises(MedstressError, match="levels 1 to 5 on the scale ssim, not 6"):
         medstress.corrupt(NUCLEI, "jpeg", 6)
+    with pytest.raises(MedstressError, match=r"levels 1 to 5 on the scale ssim, not 1\.5"):
+        medstress.corrupt(NUCLEI, "jpeg", 1.5)  # type: ignore[arg-type]
+    with pytest.raises(MedstressError, match="unknown modality 'MRI'"):
+        medstress.corrupt(NUCLEI, "jpeg", 1, modality="MRI")  # type: ignore[arg-type]
+    with pytest.raises(MedstressError, match="unknown modality 'xrays'; did you mean xray"):
+        medstress.list_perturbations(modality="xrays")  # type: ignore[arg-type]
+    with pytest.raises(MedstressError, match="unknown scale 'imagenet-c'; did you mean imagenet_c"):
+        medstress.corrupt(NUCLEI, "jpeg", 1, scale="imagenet-c")  # type: ignore[arg-type]
+    with pytest.raises(MedstressError, match="imagenet_c is the same for all data sets"):
+        medstress.corrupt(NUCLEI, "jpeg", 1, scale="imagenet_c", variant="bloodmnist")
+    with pytest.raises(MedstressError, match="expected a NumPy array, got Image"):
+        medstress.corrupt(PIL.Image.fromarray(NUCLEI), "jpeg", 1)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_reached_is_warned_of():
@@ -99,6 +111,28 @@ def test_a_pipeline_may_hold_arrays_pictures_or_tensors(image):
     assert shares.dtype == torch.float32
     assert torch.equal((shares * 255).round().byte(), whole)
     assert np.array_equal(pickle.loads(pickle.dumps(transform))(image), array)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (PIL.Image.fromarray(NUCLEI).convert("P"), "mode L or RGB, got P"),
+        (PIL.Image.fromarray(in_colour(NUCLEI)).convert("YCbCr"), "mode L or RGB, got YCbCr"),
+        (torch.zeros(64, 64), "got \\(64, 64\\)"),
+        (torch.zeros(1, 64, 64, dtype=torch.int64), "got torch.int64"),
+        (torch.full((1, 64, 64), torch.nan), "finite floats"),
+    ],
+)
+def test_a_pipeline_refuses_what_it_would_misread(image, message):
+    with pytest.raises(MedstressError, match=message):
+        medstress.Corrupt(["jpeg"])(image)
+
+
+def test_a_pipeline_takes_tensors_of_any_precision():
+    image = torch.from_numpy(NUCLEI[None]).float() / 255
+    made = medstress.Corrupt(["jpeg"], levels=[3])(image.bfloat16().requires_grad_())
+    assert made.dtype == torch.bfloat16
+    assert made.shape == image.shape
 
 
 def test_a_pipeline_draws_for_each_image_and_not_for_each_call():

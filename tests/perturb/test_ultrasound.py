@@ -1,5 +1,6 @@
 """Ultrasound artefacts run along the beam, whatever the probe."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,46 +69,88 @@ def test_an_image_without_a_field_counts_as_linear(image):
     assert beams.inside.all()
 
 
-def test_the_shadow_lies_behind_the_body_and_not_above_it():
-    image = np.full((200, 300), 200, np.uint8)
-    lost = 200 - render(US_ACOUSTIC_SHADOW, image, 0.1).astype(int)
-    column = lost[:, lost.sum(axis=0).argmax()]
-    start = np.flatnonzero(column)[0]
-    assert start > 0.05 * 200
-    assert lost[:start].max() == 0
-    assert np.all(np.diff(column) >= 0)
-    # 24 dB of a 60 dB display behind a tenth of the field, a little less for the width of the beam.
-    assert 60 < column[-1] <= 102
-    assert 0.05 < (lost[-1] > 10).mean() < 0.15
+def runs(marked):
+    edges = np.diff(np.pad(marked.astype(int), 1))
+    return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shadows_lie_behind_bright_fronts_and_not_above_them(seed):
+    image = np.full((400, 600), 120, np.uint8)
+    out = render(US_ACOUSTIC_SHADOW, image, 0.15, seed).astype(int)
+    wide = [(first + last) // 2 for first, last in runs(out[-1] == 0) if last - first > 8]
+    assert wide
+    for column in out[:, wide].T:
+        front = column.argmax()
+        assert column[front] > 190
+        assert 0.07 * 400 < np.flatnonzero(column != 120)[0] < front
+        # White at the front, and then darker all the way.
+        assert np.all(np.diff(column[front:]) <= 0)
+    clear = out[-1] == 120
+    assert clear.mean() > 0.3
+    assert np.all(out[:, clear] == 120)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_the_share_of_beams_is_lost(share):
+    image = np.full((200, 300), 255, np.uint8)
+    lost = (255 - render(US_ACOUSTIC_SHADOW, image, share)[-1].astype(float)) / 255 * 60
+    # Bodies take 35 to 60 dB.
+    assert 35 * share < lost.mean() < 60 * share
+
+
+def test_bodies_appear_one_after_another():
+    image = np.full((300, 900), 200, np.uint8)
+    counts = [
+        [len(runs(render(US_ACOUSTIC_SHADOW, image, share, seed)[-1] < 120)) for share in (0.01, 0.1, 0.5)]
+        for seed in range(6)
+    ]
+    assert all(few <= some for few, some, _ in counts)
+    assert max(few for few, _, _ in counts) <= 2
+    assert np.mean([many for _, _, many in counts]) >= 3
 
 
 def test_a_shadow_in_a_sector_follows_the_rays():
     image, angle, radius = sector_image()
     lost = image.astype(int) - render(US_ACOUSTIC_SHADOW, image, 0.12)
     middles = []
-    for distance in (190, 225, 260):
+    for distance in (190, 225, 255):
         ring = (np.abs(radius - distance) < 4) & (image > 0)
         middles.append((angle * lost)[ring].sum() / lost[ring].sum())
     assert np.ptp(middles) < 0.02
-    assert lost[radius < 75].max() == 0
+    assert np.abs(lost[radius < 60]).max() == 0
+    assert np.abs(lost[image == 0]).max() == 0
 
 
-def test_a_wider_body_takes_more_and_gives_nothing_back():
+def test_more_bodies_take_more_of_what_is_behind_them():
     image = images_of("ultrasound")["ultrasound_1"]
-    shadows = [render(US_ACOUSTIC_SHADOW, image, diameter) for diameter in (0.05, 0.2, 0.6)]
+    deep = find_beams(image).along > 0.65
+    shadows = [render(US_ACOUSTIC_SHADOW, image, share) for share in (0.05, 0.2, 0.6, 1.0)]
     for milder, stronger in zip([image, *shadows], shadows, strict=False):
-        assert np.all(stronger <= milder)
-        assert stronger.sum(dtype=int) < milder.sum(dtype=int)
+        assert np.all(stronger[deep] <= milder[deep])
+        assert stronger[deep].sum(dtype=int) < milder[deep].sum(dtype=int)
 
 
 def test_flow_keeps_its_hue_in_shadow():
     image = np.zeros((128, 128, 3), np.uint8)
     image[...] = (240, 160, 40)
-    out = render(US_ACOUSTIC_SHADOW, image, 0.08).astype(float)
+    out = render(US_ACOUSTIC_SHADOW, image, 0.3).astype(float)[80:]
     shaded = (out[..., 0] < 200) & (out[..., 0] > 60)
     assert shaded.any()
     assert np.abs(out[..., 1] / out[..., 0] - 160 / 240)[shaded].max() < 0.02
     assert np.abs(out[..., 2] / out[..., 0] - 40 / 240)[shaded].max() < 0.02
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_nothing_is_drawn_outside_the_field(kind):
+    image, _, _ = sector_image(grey=40)
+    # A field that the frame grabber cut off below.
+    image[200:] = 0
+    near = cv2.dilate((image > 0).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    for seed in range(3):
+        out = render(kind, image, kind.strongest, seed)
+        assert out[near].max() > 200
+        assert out[~near].max() == 0
 
 
 def peaks_of(profile):

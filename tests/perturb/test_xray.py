@@ -127,12 +127,36 @@ def test_grid_lines_lie_where_drawn_and_hold_exposure_back():
 def test_haze_follows_the_law_of_attenuation_and_airlight():
     image = images_of("angiography")["angiography_1"]
     drawn = ANGIO_HAZE.realise(Scene(image, modality="angiography"), generator(3))
-    veil = np.percentile(image[::2, ::2], 90)
-    clean = image.astype(float) - veil
-    # t = exp(-b d) at b and 2 b: the second is the square of the first wherever rounding does not hide it.
-    once, twice = ((drawn.render(depth) - veil) / np.where(clean == 0, 1, clean) for depth in (0.4, 0.8))
-    sure = np.abs(clean) > 60
+    # Well inside the field, and t = exp(-b d) at b and 2 b: the second is the square of the first.
+    part = np.s_[60:200, 120:220]
+    veil = drawn.render(20)[part].astype(float)
+    assert np.ptp(veil) <= 1
+    clean = image[part] - veil
+    once, twice = ((drawn.render(depth)[part] - veil) / clean for depth in (0.4, 0.8))
+    sure = clean < -60
+    assert sure.mean() > 0.5
     assert np.abs(once**2 - twice)[sure].max() < 0.04
-    assert np.exp(-0.4 * 2) < once[sure].mean() < 1
-    assert np.ptp(once[sure]) > 0.1, "uneven"
-    assert drawn.render(20).std() < 3
+    assert np.exp(-0.4 * 1.2) < once[sure].mean() < np.exp(-0.4 * 0.8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_haze_is_a_smooth_veil_inside_the_collimated_field(seed):
+    image = images_of("angiography")["angiography_1"]
+    out = [render(ANGIO_HAZE, image, depth, "angiography", seed).astype(int) for depth in (0.2, 0.6, 1.5)]
+    corners = [np.s_[:20, :20], np.s_[:20, -20:], np.s_[-20:, :20], np.s_[-20:, -20:]]
+    for milder, stronger in zip([image, *out], out, strict=False):
+        assert np.all(stronger >= milder), "nothing gets darker"
+        for corner in corners:
+            assert np.array_equal(stronger[corner], image[corner]), "the frame stays black"
+    # What was evenly dark is evenly lifted: no holes.
+    evenly = np.s_[100:160, 180:230]
+    assert image[evenly].std() < 12
+    assert out[1][evenly].mean() > 2 * image[evenly].mean()
+    assert out[1][evenly].std() < 12
+
+
+def test_haze_covers_a_film_without_a_frame():
+    image = np.full((64, 96), 60, np.uint8)
+    image[20:40, 30:60] = 200
+    out = render(ANGIO_HAZE, image, 1, "angiography")
+    assert np.all(out[:15] > 90)

@@ -55,6 +55,11 @@ def finetune(
         "planned_steps": spec.strategy.steps,
         **_looks(best.progress),
         "rates": [{"learning_rate": one.learning_rate, **_looks(one.progress)} for one in outcomes],
+        "diverged_rates": [
+            rate
+            for rate in dict.fromkeys([spec.strategy.learning_rate, *spec.strategy.sweep])
+            if rate not in {one.learning_rate for one in outcomes}
+        ],
     }
     save_tensors(kept_tensors(segmenter.model), tensors)
     with atomic_path(training) as temporary:

@@ -36,6 +36,10 @@ _SAVING_SHARE = 0.1
 _LOOK = 8
 
 
+class DivergedError(MedstressError):
+    """The loss of a training is not finite."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a training with one learning rate came to, and the step that this process found it at."""
@@ -113,13 +117,13 @@ class Training:
         self.progress.step += 1
 
     def loss(self, batch: Batch) -> Tensor:
-        """The loss of a part of a step. Raises MedstressError where it is not finite."""
+        """The loss of a part of a step. Raises DivergedError where it is not finite."""
         images = [example.image for example in batch.examples]
         boxes, masks = ([getattr(example, name) for example in batch.examples] for name in ("boxes", "masks"))
         loss = self.segmenter.loss(images, boxes, masks, embeddings=batch.embeddings)
         if not torch.isfinite(loss):
             names = ", ".join(example.sample_id for example in batch.examples)
-            raise MedstressError(
+            raise DivergedError(
                 f"the loss is {loss.item()} at step {self.progress.step} on the samples {names}. "
                 f"Lower the strategy's learning rate ({self.rate:g}) or look at these samples."
             )
@@ -177,8 +181,9 @@ def train(
 
     Each learning rate is a training of its own from the same start. What an unfinished training depends on is written
     to `folder` every few steps; where it is there, training goes on from it, to the same bits on a CPU. Returns what
-    became of each rate, in the card's order; of equals the first is kept. Raises MedstressError where the model lacks
-    what the strategy trains, and where the loss is not finite, naming step and samples.
+    became of each rate, in the card's order; rates of a sweep whose loss was not finite are left out. Raises
+    MedstressError where the model lacks what the strategy trains, and where no rate's loss stayed finite, naming step
+    and samples.
     """
     apply_strategy(segmenter.model, segmenter.parts, strategy, seed, name=card.name)
     kept = kept_tensors(segmenter.model)
@@ -190,13 +195,19 @@ def train(
     else:
         batches = fresh_batches(used, strategy, seed)
     outcomes: list[Outcome] = []
+    failures: list[DivergedError] = []
     best = start
-    for rate in dict.fromkeys([strategy.learning_rate, *strategy.sweep]):
+    for index, rate in enumerate(dict.fromkeys([strategy.learning_rate, *strategy.sweep])):
         put_tensors(kept, start)
-        job = Training(segmenter, card, strategy, rate, seed, folder / f"rate{len(outcomes)}.pt")
-        outcomes.append(job.run(batches, validation))
-        if chosen(outcomes) is outcomes[-1]:
-            best = job.best
+        job = Training(segmenter, card, strategy, rate, seed, folder / f"rate{index}.pt")
+        try:
+            outcomes.append(job.run(batches, validation))
+        except DivergedError as error:
+            failures.append(error)
+        else:
+            best = job.best if chosen(outcomes) is outcomes[-1] else best
+    if not outcomes:
+        raise failures[0]
     put_tensors(kept, best)
     segmenter.model.eval()
     return outcomes

@@ -42,6 +42,16 @@ def _needed(labels: Labels | None) -> Labels:
     return labels
 
 
+def _require_five_levels(source: Perturbed) -> None:
+    # Readers tell levels by their place alone.
+    if source.levels != (1, 2, 3, 4, 5):
+        levels = ", ".join(map(str, source.levels))
+        raise MedstressError(
+            f"this format holds levels 1 to 5 one after another, and the study has {levels}: "
+            "make all five, or export a folder, MediMeta-C or Parquet"
+        )
+
+
 def _severity_major(source: Perturbed, name: str) -> Iterator[Array]:
     for level in source.levels:
         yield from source.at_level(name, level)
@@ -78,6 +88,7 @@ def write_folder(source: Perturbed, labels: Labels | None, out: Path) -> None:
 
 def write_medmnist_c(source: Perturbed, labels: Labels | None, out: Path) -> None:
     """out/{type}.npz with test_images [levels * N, H, W(, 3)] uint8 and test_labels [levels * N, L], level by level."""
+    _require_five_levels(source)
     given, shape = _needed(labels), _shape(source)
     count = len(source.levels) * len(source.ids)
     width = len(given[source.ids[0]])
@@ -114,6 +125,7 @@ def write_medimeta_c(source: Perturbed, labels: Labels | None, out: Path) -> Non
 
 def write_cifar_c(source: Perturbed, labels: Labels | None, out: Path) -> None:
     """out/{type}.npy [levels * N, H, W(, 3)] uint8, level by level, and out/labels.npy [levels * N]."""
+    _require_five_levels(source)
     given, shape = _needed(labels), _shape(source)
     count = len(source.levels) * len(source.ids)
     if any(len(values) != 1 for values in given.values()):

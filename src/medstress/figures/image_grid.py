@@ -25,7 +25,7 @@ _ROWS = 6
 # Outlines of more runs hide each other and the picture.
 _MOST_RUNS = 4
 # One of each family first; the rest of the study's types fill up.
-_FIRST = ("gaussian_noise", "speckle", "motion_blur", "contrast", "jpeg", "rotation")
+_FIRST = ("gaussian_noise", "motion_blur", "jpeg", "rotation", "mri_motion", "ct_metal_streaks")
 # The shown window is this many times the object's longer side, so that an object that moves stays in view.
 _WINDOW = 2.2
 _SMALLEST_WINDOW = 64

@@ -48,7 +48,7 @@ class StoredCell:
 
 
 class Ledger:
-    """The cells of a folder, one writer. A unit (image and type) is there with all its levels, or not at all."""
+    """The cells of a folder, one writer. A unit is one image and one type, at some levels, with one key."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,26 +83,35 @@ class Ledger:
     def __exit__(self, *error: object) -> None:
         self._connection.close()
 
-    def holds(self, perturbation: str, image_id: str, key: str) -> bool:
-        """Whether the files of a unit were made from the same image with the same settings, and are still there."""
-        found = self._connection.execute(
-            "SELECT 1 FROM units WHERE perturbation = ? AND image_id = ? AND key = ?", (perturbation, image_id, key)
-        ).fetchone()
-        if not found:
-            return False
-        files = self._connection.execute(
-            "SELECT file FROM cells WHERE perturbation = ? AND image_id = ?", (perturbation, image_id)
+    def begin(self, perturbation: str, image_id: str, key: str) -> set[int]:
+        """The levels of a unit that are done: made from the same image with the same settings, and still there.
+
+        What was made with other settings is removed, files and all, before anything is written in its place.
+        """
+        files = list(
+            self._connection.execute(
+                "SELECT level, file FROM cells WHERE perturbation = ? AND image_id = ?", (perturbation, image_id)
+            )
         )
-        return all((self._folder / file).is_file() for (file,) in files)
+        unit = (perturbation, image_id)
+        known = self._connection.execute(
+            "SELECT key FROM units WHERE perturbation = ? AND image_id = ?", unit
+        ).fetchone()
+        if known == (key,):
+            return {level for level, file in files if (self._folder / file).is_file()}
+        if known:
+            with self._connection:
+                self._connection.execute("DELETE FROM cells WHERE perturbation = ? AND image_id = ?", unit)
+                self._connection.execute("DELETE FROM units WHERE perturbation = ? AND image_id = ?", unit)
+        for _, file in files:
+            (self._folder / file).unlink(missing_ok=True)
+        return set()
 
     def add(self, perturbation: str, image_id: str, key: str, cells: Sequence[StoredCell]) -> None:
-        """Take a finished unit in; its files are on disk already."""
+        """Take finished levels of a unit in; their files are on disk already."""
         with self._connection:
-            self._connection.execute(
-                "DELETE FROM cells WHERE perturbation = ? AND image_id = ?", (perturbation, image_id)
-            )
             self._connection.executemany(
-                f"INSERT INTO cells VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608  (fixed names)
+                f"REPLACE INTO cells VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608  (fixed names)
                 [_values(cell) for cell in cells],
             )
             self._connection.execute("REPLACE INTO units VALUES (?, ?, ?)", (perturbation, image_id, key))

@@ -2,15 +2,11 @@
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -28,12 +24,10 @@ from medstress.perturb.levels import level_count, make_levels, require_fit
 from medstress.perturb.protocol import Perturbation, Scene
 from medstress.perturb.scales.protocol import Published
 from medstress.perturb.warp import valid_pixels
+from medstress.perturb.workers import in_order
 from medstress.pixels import encode_mask, encode_png
 from medstress.seeds import seed_of
 from medstress.specs import SeveritySpec
-
-# Tasks that wait for each worker: enough to keep it busy, few enough to hold no more than a few images.
-_WAITING = 4
 
 
 @dataclass(frozen=True)
@@ -52,13 +46,22 @@ class FolderJob:
 
 
 @dataclass(frozen=True)
+class _Unit:
+    """One type of one image: the levels that are still to be made, and the key of everything they depend on."""
+
+    name: str
+    key: str
+    levels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class _Task:
-    """One image, and the types that are still to be made of it with the keys of their units."""
+    """One image, and what is still to be made of it."""
 
     image_id: str
     path: Path
     layer: int | None
-    keys: tuple[tuple[str, str], ...]
+    units: tuple[_Unit, ...]
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,12 @@ def perturb_folder(job: FolderJob, *, workers: int = 1, progress: bool = True) -
     made = 0
     with Ledger(job.out) as ledger, tqdm(total=len(images), unit="image", disable=None if progress else True) as bar:
         tasks = _tasks(job, images, code, ledger, rejects, bar.update)
-        for task, result in _run(partial(_make, job), tasks, workers):
+        for task, result in in_order(partial(_make, job), tasks, workers):
             if isinstance(result, str):
                 rejects.append(result)
             else:
-                for (name, key), cells in zip(task.keys, result, strict=True):
-                    ledger.add(name, task.image_id, key, cells)
+                for unit, cells in zip(task.units, result, strict=True):
+                    ledger.add(unit.name, task.image_id, unit.key, cells)
                 made += len(result)
             bar.update()
         manifest = ledger.write_manifest()
@@ -130,6 +133,8 @@ def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
     if not job.source.is_dir():
         raise MedstressError(f"{job.source}: no such folder")
     inside = job.out.resolve()
+    if job.source.resolve().is_relative_to(inside):
+        raise MedstressError(f"{job.out} holds the images themselves: name another folder for the perturbed ones")
     by_id: dict[str, list[Path]] = {}
     images: list[tuple[str, Path, int | None]] = []
     for path in sorted(job.source.rglob("*")):
@@ -138,10 +143,12 @@ def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
         if hidden or path.resolve().is_relative_to(inside) or not is_picture(path):
             continue
         image_id = (below.parent / stem_of(path)).as_posix()
-        by_id.setdefault(image_id, []).append(path)
         grid = grid_of(path)
         layers = [None] if grid is None else list(range(grid.shape[2]))
-        images += [(image_id if z is None else f"{image_id}_z{z:03d}", path, z) for z in layers]
+        found = [(image_id if z is None else f"{image_id}_z{z:03d}", path, z) for z in layers]
+        for name, _, _ in found:
+            by_id.setdefault(name, []).append(path)
+        images += found
     if twice := [f"{', '.join(map(str, paths))}" for paths in by_id.values() if len(paths) > 1]:
         raise MedstressError("images with one name would overwrite each other: " + "; ".join(twice))
     if not images:
@@ -157,7 +164,8 @@ def _tasks(
     rejects: list[str],
     skipped: Callable[[], object],
 ) -> Iterator[_Task]:
-    settings = repr((job.modality, job.levels, job.seed, job.window, job.severity.model_dump_json()))
+    # Without the levels: a level's image does not depend on which others are asked for.
+    settings = repr((job.modality, job.seed, job.window, job.severity.model_dump_json()))
     for image_id, path, layer in images:
         try:
             with path.open("rb") as handle:
@@ -167,36 +175,15 @@ def _tasks(
             skipped()
             continue
         keys = [(name, content_key(digest, str(layer), settings, name, code[name])) for name in job.types]
-        missing = tuple((name, key) for name, key in keys if not ledger.holds(name, image_id, key))
-        if missing:
+        units = [_Unit(name, key, _left(job, ledger.begin(name, image_id, key))) for name, key in keys]
+        if missing := tuple(unit for unit in units if unit.levels):
             yield _Task(image_id, path, layer, missing)
         else:
             skipped()
 
 
-def _run(
-    make: Callable[[_Task], list[list[StoredCell]] | str], tasks: Iterable[_Task], workers: int
-) -> Iterator[tuple[_Task, list[list[StoredCell]] | str]]:
-    """Results in the order of the tasks, with a bounded number of tasks at work."""
-    if workers == 1:
-        cv2.setNumThreads(1)
-        for task in tasks:
-            yield task, make(task)
-        return
-    waiting: deque[tuple[_Task, Future[list[list[StoredCell]] | str]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        for task in tasks:
-            waiting.append((task, pool.submit(make, task)))
-            if len(waiting) >= workers * _WAITING:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
-
-
-def _one_thread() -> None:
-    # Work is spread over processes; threads inside each would only compete.
-    cv2.setNumThreads(1)
+def _left(job: FolderJob, done: set[int]) -> tuple[int, ...]:
+    return tuple(level for level in job.levels if level not in done)
 
 
 def _scene(job: FolderJob, task: _Task) -> Scene:
@@ -227,14 +214,14 @@ def _make(job: FolderJob, task: _Task) -> list[list[StoredCell]] | str:
         scene = _scene(job, task)
     except (BadSampleError, MedstressError) as error:
         return str(error)
-    return [_cells(job, task.image_id, scene, name) for name, _ in task.keys]
+    return [_cells(job, task.image_id, scene, unit) for unit in task.units]
 
 
-def _cells(job: FolderJob, image_id: str, scene: Scene, name: str) -> list[StoredCell]:
-    seed = seed_of("folder", str(job.seed), image_id, name)
+def _cells(job: FolderJob, image_id: str, scene: Scene, unit: _Unit) -> list[StoredCell]:
+    name, seed = unit.name, seed_of("folder", str(job.seed), image_id, unit.name)
     height, width = scene.image.shape[:2]
     cells = []
-    for made in make_levels(type_of(name, job.severity), scene, job.levels, seed, job.severity):
+    for made in make_levels(type_of(name, job.severity), scene, unit.levels, seed, job.severity):
         cell, warp = made.cell, made.warp
         file = f"{name}/{cell.level}/{image_id}.png"
         _write(job.out / file, encode_png(cell.image))

@@ -1,12 +1,9 @@
 """Makes the perturbed record of one data set and one perturbation."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from medstress.errors import MedstressError
@@ -14,6 +11,7 @@ from medstress.perturb.levels import make_levels, require_fit
 from medstress.perturb.protocol import Perturbation, Scene
 from medstress.perturb.scales.protocol import Published
 from medstress.perturb.warp import valid_pixels
+from medstress.perturb.workers import in_order
 from medstress.pixels import decode_png, encode_mask, encode_png
 from medstress.records import ImageRow, PerturbedRow, read_groups, record_writer
 from medstress.seeds import seed_of
@@ -57,11 +55,6 @@ def perturb_image(kind: Perturbation | Published, spec: PerturbSpec, row: ImageR
     ]
 
 
-def _one_thread() -> None:
-    # Work is spread over processes; threads inside each would only compete.
-    cv2.setNumThreads(1)
-
-
 def perturb_dataset(
     kind: Perturbation | Published, spec: PerturbSpec, images: Path, output: Path, *, workers: int = 1
 ) -> dict[str, int]:
@@ -87,13 +80,5 @@ def perturb_dataset(
 def _perturbed(
     kind: Perturbation | Published, spec: PerturbSpec, images: Path, workers: int
 ) -> Iterator[list[PerturbedRow]]:
-    one = partial(perturb_image, kind, spec)
-    groups = ([row for row in group if row.split == spec.split] for group in read_groups(images, ImageRow))
-    if workers == 1:
-        _one_thread()
-        for group in groups:
-            yield from map(one, group)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        for group in groups:
-            yield from pool.map(one, group)
+    rows = (row for group in read_groups(images, ImageRow) for row in group if row.split == spec.split)
+    return (made for _, made in in_order(partial(perturb_image, kind, spec), rows, workers))

@@ -160,14 +160,16 @@ def calibrate(
     levels: Sequence[int],
     bands: Mapping[int, Band] = BANDS,
 ) -> list[Cell]:
-    """One cell per level, in the order given.
+    """One cell per level, in the order given; a level's cell does not depend on which others are asked for.
 
     The strength of each is found by a bracketing search on the realisation and aims at the band's centre. A level that
     no strength reaches is `unreachable` and holds the closest image: the strength stands at its limit, or the SSIM
     jumps over the band.
     """
-    search = _Search(perturbation, realisation, clean, levels, bands)
-    cells = {level: search.solve(level) for level in sorted(levels)}
+    # Milder levels are solved first, asked for or not: what they evaluate is where a level's own search begins.
+    solved = [level for level in sorted(bands) if level <= max(levels)]
+    search = _Search(perturbation, realisation, clean, solved, bands)
+    cells = {level: search.solve(level) for level in solved}
     return [cells[level] for level in levels]
 
 

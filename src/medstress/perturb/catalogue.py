@@ -11,10 +11,12 @@ from medstress.specs import SeveritySpec
 
 def types_of(severity: SeveritySpec) -> dict[str, Perturbation | Published]:
     """The types of a scale, by name. Raises MedstressError for a variant that the scale does not have."""
-    if severity.scale == "ssim":
-        return {**PERTURBATIONS}
-    variants = SCALES[severity.scale].variants
+    variants = {"": PERTURBATIONS} if severity.scale == "ssim" else SCALES[severity.scale].variants
     if severity.variant not in variants:
+        if "" in variants:
+            raise MedstressError(
+                f"the scale {severity.scale} is the same for all data sets: leave out the variant {severity.variant!r}"
+            )
         raise MedstressError(
             f"the scale {severity.scale} differs by data set: say which of {', '.join(variants)} the images count as"
             + (f", not {severity.variant!r}" if severity.variant else "")

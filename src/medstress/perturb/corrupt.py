@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from medstress.perturb.catalogue import type_of, types_of
 from medstress.perturb.levels import level_count, make_levels, require_fit
 from medstress.perturb.protocol import Scene
 from medstress.pixels import Image
+from medstress.problems import closest
 from medstress.seeds import generator, seed_of
 from medstress.specs import SeveritySpec
 
@@ -36,6 +37,8 @@ def checked_scene(
     uint8 is taken as it is. Other numbers need `window`, the intensities shown as 0 and 255; they are kept as the
     scene's raw intensities where the image is grey. Raises MedstressError, with `where`, for anything else.
     """
+    if not isinstance(image, np.ndarray):
+        raise MedstressError(f"{where}: expected a NumPy array, got {type(image).__name__}; numpy.asarray makes one")
     problems = []
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         alpha = " Drop the fourth channel (alpha) first." if image.ndim == 3 and image.shape[2] == 4 else ""
@@ -58,6 +61,19 @@ def checked_scene(
     return Scene(shown, background, modality, raw, window)
 
 
+def _require_known(what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        hint = closest(str(name), known)
+        raise MedstressError(
+            f"unknown {what} {name!r}" + (f"; did you mean {hint}?" if hint else f"; there are {', '.join(known)}")
+        )
+
+
+def _severity(scale: ScaleName, variant: str, compat: bool = False) -> SeveritySpec:
+    _require_known("scale", scale, get_args(ScaleName))
+    return SeveritySpec(scale=scale, variant=variant, compat=compat)
+
+
 def corrupt(
     image: npt.NDArray[Any],
     name: str,
@@ -74,15 +90,18 @@ def corrupt(
 ) -> Image:
     """The image at one level of a perturbation: uint8, shape [H, W] or [H, W, 3] as given.
 
-    image: uint8, or any numbers with a declared `window` (low, high). The draw depends on `name` and `seed` alone; the
-    strength is solved for on this image where `scale` is "ssim". A `modality` that the type is not for is an error
-    unless `force` says otherwise. Warns where no strength reaches the level and the image is the closest one.
-    Raises MedstressError for an unknown type or level and for images that checked_scene refuses.
+    image: uint8, or any numbers with a declared `window` (low, high). The draw depends on `name` and `seed` alone, so
+    each image of a set needs a seed of its own; the strength is solved for on this image where `scale` is "ssim". A
+    `modality` that the type is not for is an error unless `force` says otherwise. Warns where no strength reaches the
+    level and the image is the closest one.
+    Raises MedstressError for an unknown type, level, modality or scale and for images that checked_scene refuses.
     """
-    severity = SeveritySpec(scale=scale, variant=variant, compat=compat)
+    severity = _severity(scale, variant, compat)
     kind = type_of(name, severity)
-    if modality is not None and not force:
-        require_fit(kind, modality, "the image")
+    if modality is not None:
+        _require_known("modality", modality, get_args(Modality))
+        if not force:
+            require_fit(kind, modality, "the image")
     scene = checked_scene(image, modality=modality, window=window, background=background)
     [made] = make_levels(kind, scene, [level], seed_of(name, str(seed)), severity)
     if made.cell.status == "unreachable":
@@ -94,7 +113,9 @@ def corrupt(
 
 def list_perturbations(modality: Modality | None = None, scale: ScaleName = "ssim", variant: str = "") -> list[str]:
     """The names of the types of a scale, of one modality where it is given (with those that fit every modality)."""
-    kinds = types_of(SeveritySpec(scale=scale, variant=variant))
+    if modality is not None:
+        _require_known("modality", modality, get_args(Modality))
+    kinds = types_of(_severity(scale, variant))
     return [name for name, kind in kinds.items() if modality is None or kind.fits(modality)]
 
 
@@ -115,20 +136,24 @@ class Corrupt:
     variant: str = ""
 
     def __post_init__(self) -> None:
-        severity = SeveritySpec(scale=self.scale, variant=self.variant)
+        severity = _severity(self.scale, self.variant)
+        if self.modality is not None:
+            _require_known("modality", self.modality, get_args(Modality))
         if isinstance(self.names, str) or not self.names or not self.levels:
             raise MedstressError("Corrupt needs a list of at least one name and of at least one level")
         for name in self.names:
             kind = type_of(name, severity)
             if self.modality is not None:
                 require_fit(kind, self.modality, "the pipeline")
-            if wrong := [level for level in self.levels if not 1 <= level <= level_count(kind)]:
+            if wrong := [level for level in self.levels if level not in range(1, level_count(kind) + 1)]:
                 raise MedstressError(f"{name} has levels 1 to {level_count(kind)}, not {wrong[0]}")
 
     def __call__(self, image: Any) -> Any:
         """The perturbed image, of the same kind as it came. Raises as `corrupt` does."""
         if hasattr(image, "new_tensor"):
             return self._tensor(image)
+        if isinstance(image, PIL.Image.Image) and image.mode not in ("L", "RGB"):
+            raise MedstressError(f"expected a picture of mode L or RGB, got {image.mode}: convert it first")
         made = self._array(np.asarray(image))
         return made if isinstance(image, np.ndarray) else PIL.Image.fromarray(made)
 
@@ -142,12 +167,14 @@ class Corrupt:
             return corrupt(image, name, level, seed, modality=self.modality, scale=self.scale, variant=self.variant)
 
     def _tensor(self, tensor: Any) -> Any:
-        values = tensor.numpy()
-        if values.ndim != 3 or values.shape[0] not in (1, 3):
-            raise MedstressError(f"expected a tensor [1 or 3, height, width], got {values.shape}")
-        whole = values.dtype == np.uint8
+        if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+            raise MedstressError(f"expected a tensor [1 or 3, height, width], got {tuple(tensor.shape)}")
+        whole = not tensor.is_floating_point()
+        values = (tensor if whole else tensor.detach().float()).cpu().numpy()
+        if (values.dtype != np.uint8) if whole else not np.isfinite(values).all():
+            raise MedstressError(f"expected a tensor of uint8 or of finite floats in 0..1, got {tensor.dtype}")
         pixels = values if whole else np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
         image = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
         made = self._array(image)
         made = made[None] if made.ndim == 2 else np.ascontiguousarray(made.transpose(2, 0, 1))
-        return tensor.new_tensor(made if whole else made.astype(values.dtype) / 255)
+        return tensor.new_tensor(made if whole else made.astype(np.float32) / 255)

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medstress.perturb.light import GAMMA, for_channels, light_of, lit, stored
+from medstress.perturb.light import GAMMA, field_of_view, light_of, lit, stored
+from medstress.perturb.planes import Plane, join, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
 from medstress.perturb.relief import relief, spread
-from medstress.pixels import Image, to_uint8
+from medstress.pixels import Image
 
 _Floats = npt.NDArray[np.float32]
 
@@ -35,44 +36,53 @@ def _vignette(scene: Scene, rng: np.random.Generator) -> Realisation:
     across, down = _offsets(scene.image.shape, *rng.uniform(0.42, 0.58, 2))
     squared = across**2 + down**2
     squared /= squared.max()
-    clean = scene.image.astype(np.float32)
+    clean = split(scene.image)
 
     def render(stops: float) -> Image:
         gain = cv2.pow(1 + squared * np.float32(2 ** (stops / 2) - 1), -2 / GAMMA)
-        return to_uint8(for_channels(np.asarray(gain, dtype=np.float32), scene.image) * clean)
+        return join(np.asarray(plane * gain, dtype=np.float32) for plane in clean)
 
     return Realisation(render)
 
 
-# Width of the skin's relief in shorter sides, and by how much it brightens and dims the glare: a standard deviation of
-# the logarithm.
+# Width of the skin's relief in shorter sides; by how much it brightens and dims what it mirrors, a deviation of the
+# logarithm; and the shares of the lamp's light that go astray and, of these, that the relief mirrors.
 _SKIN, _GLITTER = 0.012, 0.8
+_ASTRAY, _MIRRORED = 0.08, 0.6
 
 
-def _light_reflection(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """A lamp is mirrored in the contact plate: a white patch, and glare around it that glitters on the skin's relief.
-
-    light = clean + s * (0.85 / (1 + q^8) + 0.15 * exp(0.8 * n) / (1 + q^2)), stored = 255 * min(light, 1)^(1/2.2). q is
-    the distance from the middle of the lamp's mirror image in its half axes (an ellipse that is drawn once), n a random
-    relief of the skin with deviation 1, and s the luminance of the mirror image, white being 1. The patch saturates and
-    the glare falls as 1 / q^2, so a brighter lamp blinds a larger part. None of it lies outside the field of view.
-
-    Source: Talvala, Adams, Horowitz and Levoy, "Veiling glare in high dynamic range imaging", ACM Transactions on
-    Graphics, 2007.
-    """
-    across, down = _offsets(scene.image.shape, *rng.uniform(0.25, 0.75, 2))
+def _glare(image: Image, rng: np.random.Generator) -> Plane:
+    """What a lamp whose mirror image is as bright as white adds to the light, float32 [H, W]."""
+    across, down = _offsets(image.shape, *rng.uniform(0.25, 0.75, 2))
     angle, length, width = rng.uniform(0, math.pi), rng.uniform(0.07, 0.11), rng.uniform(0.04, 0.06)
     along = (across * np.float32(math.cos(angle)) + down * np.float32(math.sin(angle))) / np.float32(length)
     aside = (down * np.float32(math.cos(angle)) - across * np.float32(math.sin(angle))) / np.float32(width)
     squared = along**2 + aside**2
-    rough = spread(relief(rng, scene.image.shape, _SKIN), scene.image.shape)
+    rough = spread(relief(rng, image.shape, _SKIN), image.shape)
     glitter = np.asarray(cv2.exp(rough * np.float32(_GLITTER)), dtype=np.float32)
-    lamp = np.float32(0.85) / (1 + squared**4) + np.float32(0.15) / (1 + squared) * glitter
-    glare = for_channels((lamp * lit(scene.image)).astype(np.float32), scene.image)
+    stray = 1 - _MIRRORED + np.float32(_MIRRORED) * glitter
+    glare = np.float32(1 - _ASTRAY) / (1 + squared**2) + np.float32(_ASTRAY) / (1 + squared) * stray
+    return np.asarray(glare * lit(image, field_of_view(image)), dtype=np.float32)
+
+
+def _light_reflection(scene: Scene, rng: np.random.Generator) -> Realisation:
+    """A lamp is mirrored in the contact plate: a white patch in smooth glare, with some glitter on the skin's relief.
+
+    light = clean + s * (0.92 / (1 + q^4) + 0.08 * (0.4 + 0.6 * exp(0.8 * n)) / (1 + q^2)), and what is stored is
+    255 * min(light, 1)^(1/2.2). q is the distance from the middle of the lamp's mirror image in its half axes (an
+    ellipse that is drawn once), n a random relief of the skin with deviation 1, and s the luminance of the mirror
+    image, white being 1. The patch saturates and the glare falls slowly, so a brighter lamp blinds a larger part. None
+    of it lies outside the field of view.
+
+    Source: Talvala, Adams, Horowitz and Levoy, "Veiling glare in high dynamic range imaging", ACM Transactions on
+    Graphics, 2007.
+    """
+    glare = _glare(scene.image, rng)
     clean = light_of(scene.image)
 
     def render(luminance: float) -> Image:
-        return stored(np.asarray(cv2.scaleAdd(glare, luminance, clean), dtype=np.float32))
+        added = np.asarray(glare * np.float32(luminance), dtype=np.float32)
+        return stored(plane + added for plane in clean)
 
     return Realisation(render)
 
@@ -141,15 +151,15 @@ def _hair(scene: Scene, rng: np.random.Generator) -> Realisation:
     shade = rng.uniform(0.4, 1.0)
     index = np.arange(_MOST_HAIRS + 1)
     brown = np.array([64, 44, 34]) * shade if np.median(scene.image) >= 64 else np.full(3, 170 + 60 * shade)
-    colour = brown if scene.image.ndim == 3 else brown[1:2]
-    clean = scene.image.astype(np.float32)
-    seen = for_channels(lit(scene.image) / np.float32(255), scene.image)
-    towards = (colour.astype(np.float32) - clean) * seen
+    colour = (brown if scene.image.ndim == 3 else brown[1:2]).astype(np.float32)
+    clean = split(scene.image)
+    seen = lit(scene.image, field_of_view(scene.image)) / np.float32(255)
 
     def render(hairs: float) -> Image:
         table = np.rint(255 * opacity * np.clip(hairs - index, 0, 1)).astype(np.uint8)
         cover = cv2.resize(cv2.LUT(first, table), (width, height), interpolation=cv2.INTER_AREA)
-        return to_uint8(for_channels(np.asarray(cover, dtype=np.float32), scene.image) * towards + clean)
+        visible = seen * cover
+        return join(plane + (tint - plane) * visible for plane, tint in zip(clean, colour, strict=True))
 
     return Realisation(render)
 
@@ -168,7 +178,7 @@ LIGHT_REFLECTION = Perturbation(
     _light_reflection,
     unit="luminance of the lamp's mirror image, white is 1",
     mildest=0.002,
-    typical=10,
+    typical=35,
     strongest=2000,
     modalities=frozenset({"dermoscopy"}),
 )

@@ -1,64 +1,46 @@
 """Endoscopy: highlights on wet mucosa, blood, and over-exposure near the lamp. Bubbles are in endo_bubbles."""
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from medstress.perturb.light import GAMMA, brightest, for_channels, light_of, lit, stored
+from medstress.perturb.discs import coverage, scale_at
+from medstress.perturb.glints import FULL_GROWN, draw_glints
+from medstress.perturb.light import GAMMA, field_of_view, light_of, stored
+from medstress.perturb.planes import Plane, blurred_inside, join, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
-from medstress.perturb.relief import CELLS, relief, spread
-from medstress.pixels import Image, to_uint8
-
-# Standard deviation of the film's surface, in shorter sides.
-_RIPPLE = 0.018
-_WET = 0.12
+from medstress.perturb.relief import relief, spread
+from medstress.pixels import Image
 
 
 def _endo_specular(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """The wet mucosa mirrors the lamp wherever its surface faces it: many small white spots with sharp edges.
+    """Wet mucosa mirrors the lamp where its surface faces it: small white glints with sharp edges, in clusters.
 
-    The slope that a point lacks to mirror the lamp is n(x) = slope(x) - c * (x - x0), with a random relief for the
-    surface and x0 the place that faces lamp and lens. A pixel is white where |n| / (brightness * wetness) is among the
-    lowest share s of all pixels; the edge is one pixel wide. So spots gather where the scene faces the lamp and is
-    bright or wet, and grow and join with s.
+    Glints are ragged ellipses along the ridges, half as long as up to 2.4 % of the shorter side. They lie all over the
+    field of view and grow to their size in random order, sooner where a glint is likelier, until the share s of the
+    field is white. How likely: b * r * f / (1 + (d / .3)^4). b rises from 0 to 1 between 45 and 65 % of the brightness
+    of bright mucosa, r = exp(10 * (brightness / brightness around - 1)) is large on ridges, f is a random film of
+    liquid, and d the distance from the lamp's axis in shorter sides.
 
     Source: Cox and Munk, "Measurement of the roughness of the sea surface from photographs of the sun's glitter",
     Journal of the Optical Society of America, 1954 (mirror facets of a random surface).
     """
-    shape = scene.image.shape
-    height, width = shape[:2]
-    unit = min(height, width)
-    surface = relief(rng, shape, _RIPPLE)
-    slopes = [np.asarray(slope, dtype=np.float32) * np.float32(CELLS) for slope in np.gradient(surface)]
-    at = rng.uniform(0.3, 0.7, 2) * (height - 1, width - 1)
-    down, across = spread(slopes[0], shape), spread(slopes[1], shape)
-    down -= (np.arange(height, dtype=np.float32)[:, None] - np.float32(at[0])) * np.float32(2 / unit)
-    across -= (np.arange(width, dtype=np.float32)[None, :] - np.float32(at[1])) * np.float32(2 / unit)
-    reach = 2 * (unit // 16) + 1
-    light = np.asarray(cv2.blur(brightest(scene.image), (reach, reach)), dtype=np.float32)
-    light = lit(scene.image) * (np.float32(0.1) + light / np.float32(max(float(light.max()), 1))) + np.float32(1e-3)
-    wet = np.asarray(cv2.exp(np.float32(0.4) * spread(relief(rng, shape, _WET), shape)), dtype=np.float32)
-    slope = np.sqrt(down**2 + across**2) / (light * wet)
-    ordered = np.sort(slope, axis=None)
-    # How far inside its spot a pixel lies, in pixels, is what its slope lacks to the limit over the slope's own change.
-    change = np.hypot(cv2.Sobel(slope, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(slope, cv2.CV_32F, 0, 1, scale=1 / 8))
-    sharpness = for_channels(1 / np.maximum(cv2.blur(change, (5, 5)), np.float32(1e-6)), scene.image)
-    slope = for_channels(slope, scene.image)
-    clean = scene.image.astype(np.float32)
-    towards_white = 255 - clean
+    inside = field_of_view(scene.image)
+    onsets, speeds = draw_glints(scene.image, inside, rng)
+    covered = coverage(onsets, inside)
+    within = inside.astype(np.float32)
+    clean = split(scene.image)
 
     def render(share: float) -> Image:
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        limit = ordered[low] + (ordered[high] - ordered[low]) * np.float32(place - low)
-        cover = limit - slope
-        cover *= sharpness
-        np.clip(cover, 0, 1, out=cover)
-        cover *= towards_white
-        cover += clean
-        return to_uint8(cover)
+        # How far inside its glint a pixel lies, in pixels; the optics soften the edge by another one.
+        white = np.float32(min(scale_at(covered, share), FULL_GROWN)) - onsets
+        white *= speeds
+        white += np.float32(0.5)
+        np.clip(white, 0, 1, out=white)
+        white = np.asarray(cv2.GaussianBlur(white, (3, 3), 0.6), dtype=np.float32) * within
+        return join(plane + (np.float32(255) - plane) * white for plane in clean)
 
     return Realisation(render)
 
@@ -67,7 +49,7 @@ def _endo_specular(scene: Scene, rng: np.random.Generator) -> Realisation:
 _ABSORPTION = np.array([0.004, 0.025, 0.030], np.float32)
 # What a thick layer sends back, relative to the mucosa around it, as stored.
 _BACKSCATTER = np.array([0.5, 0.12, 0.12], np.float32)
-_GREY_ABSORPTION, _GREY_BACKSCATTER = np.float32(0.018), np.float32(0.28)
+_GREY_ABSORPTION, _GREY_BACKSCATTER = np.array([0.018], np.float32), np.array([0.28], np.float32)
 _POOL = 0.09
 # Standard deviation of the mucosa's height, um.
 _HEIGHT = 160
@@ -84,26 +66,32 @@ def _endo_blood(scene: Scene, rng: np.random.Generator) -> Realisation:
     Source: Jacques, "Optical properties of biological tissues: a review", Physics in Medicine and Biology, 2013
     (Beer-Lambert, absorption of haemoglobin).
     """
-    colour = scene.image.ndim == 3
     shape = scene.image.shape
+    inside = field_of_view(scene.image)
     coarse = relief(rng, shape, _POOL)
     fine = relief(rng, shape, _POOL / 3)
     height = spread(coarse, shape) + np.float32(0.25) * spread(fine, shape)
-    height = for_channels((height - height.min()) * np.float32(_HEIGHT), scene.image)
+    height = (height - height.min()) * np.float32(_HEIGHT)
+    # No film lies outside the field of view.
+    height[~inside] = np.inf
+    clean = split(scene.image)
+    colour = len(clean) == 3
     absorption = (_ABSORPTION if colour else _GREY_ABSORPTION) * np.float32(-2 / GAMMA)
-    clean = scene.image.astype(np.float32)
-    reach = 2 * (min(shape[:2]) // 8) + 1
-    thick = np.asarray(cv2.blur(clean, (reach, reach)), dtype=np.float32) * for_channels(lit(scene.image), scene.image)
-    thick *= _BACKSCATTER if colour else _GREY_BACKSCATTER
-    difference = clean - thick
+    backscatter = _BACKSCATTER if colour else _GREY_BACKSCATTER
+    thick = blurred_inside(clean, inside, max(min(shape[:2]) / 14, 1.0))
 
     def render(level: float) -> Image:
         depth = np.maximum(np.float32(level) - height, 0)
-        depth *= absorption
-        seen = np.asarray(cv2.exp(depth), dtype=np.float32)
-        seen *= difference
-        seen += thick
-        return to_uint8(seen)
+
+        def seen() -> Iterator[Plane]:
+            for plane, smooth, loss, returned in zip(clean, thick, absorption, backscatter, strict=True):
+                thickest = smooth * returned
+                film = np.asarray(cv2.exp(depth * loss), dtype=np.float32)
+                film *= plane - thickest
+                film += thickest
+                yield film
+
+        return join(seen())
 
     return Realisation(render)
 
@@ -122,6 +110,7 @@ def _endo_overexposure(scene: Scene, rng: np.random.Generator) -> Realisation:
     Source: Janesick, Scientific Charge-Coupled Devices, SPIE Press, 2001 (full well and blooming).
     """
     height, width = scene.image.shape[:2]
+    inside = field_of_view(scene.image)
     unit = math.sqrt(height * width)
     x, y = rng.uniform(0.3, 0.7, 2) * (width - 1, height - 1)
     across = (np.arange(width, dtype=np.float32)[None, :] - np.float32(x)) / np.float32(0.35 * unit)
@@ -131,13 +120,21 @@ def _endo_overexposure(scene: Scene, rng: np.random.Generator) -> Realisation:
     cell = max(unit / _BLOOM_CELLS, 1)
     cells = (max(round(width / cell), 1), max(round(height / cell), 1))
     sigma = 0.06 * unit / cell
+    shown = inside * np.float32(0.03)
 
     def render(stops: float) -> Image:
         gain = np.asarray(cv2.exp(nearness * np.float32(stops)), dtype=np.float32)
-        light = clean * for_channels(gain, scene.image)
-        excess = cv2.resize(np.maximum(light - 1, 0), cells, interpolation=cv2.INTER_AREA)
-        bloom = cv2.resize(cv2.GaussianBlur(excess, (0, 0), sigma), (width, height), interpolation=cv2.INTER_LINEAR)
-        return stored(np.asarray(cv2.scaleAdd(bloom, 0.03, light), dtype=np.float32))
+
+        def exposed() -> Iterator[Plane]:
+            for plane in clean:
+                light = np.asarray(plane * gain, dtype=np.float32)
+                _, excess = cv2.threshold(light - 1, 0, 0, cv2.THRESH_TOZERO)
+                excess = cv2.resize(excess, cells, interpolation=cv2.INTER_AREA)
+                spilled = cv2.GaussianBlur(excess, (0, 0), sigma)
+                light += shown * cv2.resize(spilled, (width, height), interpolation=cv2.INTER_LINEAR)
+                yield light
+
+        return stored(exposed())
 
     return Realisation(render)
 
@@ -145,10 +142,10 @@ def _endo_overexposure(scene: Scene, rng: np.random.Generator) -> Realisation:
 ENDO_SPECULAR = Perturbation(
     "endo_specular",
     _endo_specular,
-    unit="share of the area",
+    unit="share of the field of view",
     mildest=0.00005,
-    typical=0.09,
-    strongest=0.9,
+    typical=0.1,
+    strongest=0.7,
     modalities=frozenset({"endoscopy"}),
 )
 ENDO_BLOOD = Perturbation(

@@ -4,40 +4,39 @@ All three leave what lies outside the round field of view black.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from functools import lru_cache, reduce
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medstress.perturb.discs import coverage, draw_discs, scale_at
-from medstress.perturb.planes import Planes, blurred, join, looked_up, split
+from medstress.perturb.light import field_of_view
+from medstress.perturb.planes import Planes, blurred_inside, join, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
 from medstress.pixels import Image, Mask
 
 _Map = npt.NDArray[np.float32]
 
-# White, as the light of the flash that media and dust scatter straight back.
-_FLASH = np.float32(255)
-# Darker than this share of the bright parts, and connected to the frame: outside the field of view.
-_DARK = 0.08
+# Flash light that opaque media and dust send back, tinted by the eye that it lights up: R, G, B as stored.
+_PALE = np.array([255, 226, 196], np.float32)
+# How far what scatters hides the colour behind it, and how wide that is smoothed, in shorter sides.
+_PALENESS, _FORWARD = 0.8, 0.04
 
 
-def field_of_view(image: Image) -> Mask:
-    """The pixels [H, W] that show the eye: all but the dark areas that touch the frame."""
-    brightest = image if image.ndim == 2 else np.asarray(image.max(axis=-1))
-    dark = (brightest <= _DARK * np.percentile(brightest[::4, ::4], 98)).astype(np.uint8)
-    _, areas = cv2.connectedComponents(dark, connectivity=4)
-    frame = np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])
-    outside = np.zeros(int(areas.max()) + 1, dtype=bool)
-    outside[frame] = True
-    outside[0] = False
-    return np.asarray(~outside[areas])
+def _veil(planes: Planes, inside: Mask) -> list[_Map]:
+    """What one sees of a fundus when all its light is scattered: its smoothed colour, made pale, one plane a channel.
 
-
-def _blur_inside(planes: Planes, inside: Mask, sigma: float) -> Planes:
-    """A Gaussian blur that takes nothing from outside the field of view."""
-    weight = np.maximum(blurred(inside.astype(np.float32), sigma), np.float32(1e-3))
-    return np.stack([blurred(plane * inside, sigma) / weight for plane in planes])
+    Parts of the fundus that get less light have a darker veil.
+    """
+    side = min(inside.shape)
+    wide = blurred_inside(planes, inside, max(_FORWARD * side, 1.0))
+    light = np.sqrt(reduce(np.maximum, wide))
+    light *= inside / np.float32(max(float(light.max()), 1))
+    pale = _PALE if len(planes) == 3 else _PALE[1:2]
+    for plane, shade in zip(wide, pale, strict=True):
+        cv2.addWeighted(plane, 1 - _PALENESS, light, _PALENESS * float(shade), 0, dst=plane)
+    return wide
 
 
 def _smooth_field(height: int, width: int, rng: np.random.Generator) -> _Map:
@@ -73,7 +72,8 @@ def _fundus_illumination(scene: Scene, rng: np.random.Generator) -> Realisation:
     clean = split(scene.image)
 
     def render(stops: float) -> Image:
-        return join(clean * cv2.exp(exponent * np.float32(stops)))
+        gain = np.asarray(cv2.exp(exponent * np.float32(stops)), dtype=np.float32)
+        return join(plane * gain for plane in clean)
 
     return Realisation(render)
 
@@ -81,9 +81,9 @@ def _fundus_illumination(scene: Scene, rng: np.random.Generator) -> Realisation:
 def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     """A cataract or another cloudy medium scatters light: a pale veil, and an unsharp view through it.
 
-    I' = t * (t * I + (1 - t) * blur(I)) + (1 - t) * V inside the field of view, with the transmission t = exp(-s * a),
-    an uneven density a of mean about 1, drawn once, and a veil V as white as the flash. s is the optical depth of the
-    medium.
+    I' = t * (t * I + (1 - t) * blur(I)) + (1 - t) * V inside the field of view, with the transmission t = exp(-s * a)
+    and an uneven density a of mean about 1, drawn once. The veil V is 20 % the fundus, blurred until the optic disc is
+    a ghost, and 80 % pale orange, darker where the fundus is. s is the optical depth of the medium.
 
     Source: Peli and Peli, "Restoration of retinal images obtained through cataracts", IEEE TMI 1989 (attenuation and
     veil); Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021.
@@ -93,59 +93,140 @@ def _fundus_haze(scene: Scene, rng: np.random.Generator) -> Realisation:
     density = (1 + 0.35 * _smooth_field(height, width, rng)) * inside
     attenuation = -density.astype(np.float32)
     clean = split(scene.image)
-    soft = _blur_inside(clean, inside, max(0.015 * min(height, width), 0.8))
-    # Horner's scheme in t: V + t * ((blur - V) + t * (I - blur)).
-    scattered, sharp = soft - _FLASH, clean - soft
+    soft = blurred_inside(clean, inside, max(0.015 * min(height, width), 0.8))
+    veil = _veil(clean, inside)
 
     def render(depth: float) -> Image:
         transmission = cv2.exp(attenuation * np.float32(depth))
-        seen = sharp * transmission
-        seen += scattered
-        seen *= transmission
-        seen += _FLASH
-        return join(seen)
+
+        def seen() -> Iterator[_Map]:
+            # Horner's scheme in t: V + t * ((blur - V) + t * (I - blur)).
+            for plane, unsharp, pale in zip(clean, soft, veil, strict=True):
+                hazy = (plane - unsharp) * transmission
+                hazy += unsharp
+                hazy -= pale
+                hazy *= transmission
+                hazy += pale
+                yield hazy
+
+        return join(seen())
 
     return Realisation(render)
 
 
-# The depth below a spot's edge, as a share of the image's side for the largest, over which its soft edge rises.
-_SOFTNESS = 0.12
-_RISE = np.arange(256) / 255
-_SOFT_EDGE = (_RISE * _RISE * (3 - 2 * _RISE)).astype(np.float32)
+# Radius of the largest spots in shorter sides. The smallest have one of so many pixels, within these limits: a finer
+# image shows finer dust. And the optical depths of spots.
+_LARGEST, _SMALLEST_PIXELS, _SMALLEST = 0.06, 2.5, (0.003, 0.009)
+_DEPTHS = (0.15, 0.5)
+# The number of spots with more than a radius falls as the radius to the power of minus this.
+_RARITY = 1.5
+_SPOT_SIZES, _SPOT_DEPTHS = 12, 6
+# Share of the spots that are dark.
+_DARK_SPOTS = 0.35
+# Groups of spots: so many in the first, and each further group doubles their number.
+_FIRST_SPOTS, _DOUBLINGS = 8, 11
+_MOST_SPOTS = _FIRST_SPOTS * 2**_DOUBLINGS
+# Depths are summed in units of this; a search for a strength goes on among so many groups.
+_DEPTH_UNIT = 1 / 2048
+_GROUPS_KEPT = 7
+
+
+def _spots_up_to(group: int) -> int:
+    """How many spots the groups 1 to `group` hold."""
+    return _FIRST_SPOTS * 2 ** (group - 1) if group else 0
+
+
+def _spot(radius: float) -> _Map:
+    """The shadow of a grain of dust out of focus, float32 [n, n]: .55 inside, about 1 in its rim, soft at the edge."""
+    reach = math.ceil(1.15 * radius) + 1
+    steps = np.arange(-reach, reach + 1)
+    distance = np.hypot(steps[:, None], steps[None, :]) / radius
+    # Neither the edge nor the rim is thinner than a pixel.
+    softness, rim = max(0.22, 1 / radius), max(0.11, 0.6 / radius)
+    rise = np.clip((1 - distance) / softness + 0.5, 0, 1)
+    disc = rise * rise * (3 - 2 * rise)
+    return (0.55 * disc + 0.45 * np.exp(-(((distance - 0.88) / rim) ** 2))).astype(np.float32)
+
+
+def _spot_depths(height: int, width: int, rng: np.random.Generator) -> Callable[[float], tuple[_Map, _Map]]:
+    """A function from a number of spots to the optical depth of the dark and of the pale ones, float32 [H, W] each.
+
+    A number between two groups shows the next group as translucent as the number says.
+    """
+    side = min(height, width)
+    x, y = rng.integers(0, width, _MOST_SPOTS), rng.integers(0, height, _MOST_SPOTS)
+    smallest = float(np.clip(_SMALLEST_PIXELS / side, *_SMALLEST))
+    rarest = (_LARGEST / smallest) ** -_RARITY
+    radius = smallest * (1 - rng.random(_MOST_SPOTS) * (1 - rarest)) ** (-1 / _RARITY)
+    radii = np.geomspace(smallest, _LARGEST, _SPOT_SIZES)
+    size = np.searchsorted(np.sqrt(radii[1:] * radii[:-1]), radius)
+    depth = rng.integers(0, _SPOT_DEPTHS, _MOST_SPOTS)
+    pale = (rng.random(_MOST_SPOTS) >= _DARK_SPOTS).astype(int)
+    shapes = [
+        [(shape * (deep / _DEPTH_UNIT)).astype(np.uint16) for deep in np.linspace(*_DEPTHS, _SPOT_DEPTHS)]
+        for shape in (_spot(max(share * side, 0.8)) for share in radii)
+    ]
+
+    @lru_cache(maxsize=_GROUPS_KEPT)
+    def summed(group: int) -> npt.NDArray[np.uint16]:
+        """Depths [dark and pale, H, W] of all spots up to a group, counted from 1."""
+        if group == 0:
+            return np.zeros((2, height, width), np.uint16)
+        total = summed(group - 1).copy()
+        for index in range(_spots_up_to(group - 1), _spots_up_to(group)):
+            shape = shapes[size[index]][depth[index]]
+            reach = len(shape) // 2
+            top, left = y[index] - reach, x[index] - reach
+            rows = slice(max(top, 0), y[index] + reach + 1)
+            columns = slice(max(left, 0), x[index] + reach + 1)
+            covered = total[pale[index], rows, columns]
+            covered += shape[rows.start - top :, columns.start - left :][: covered.shape[0], : covered.shape[1]]
+        return total
+
+    def depths(count: float) -> tuple[_Map, _Map]:
+        group = 1 + math.ceil(max(math.log2(count / _FIRST_SPOTS), 0))
+        before, after = _spots_up_to(group - 1), _spots_up_to(group)
+        more = (count - before) / (after - before)
+        weights = (1 - more) * _DEPTH_UNIT, more * _DEPTH_UNIT
+        dark, bright = (
+            np.asarray(cv2.addWeighted(low, weights[0], high, weights[1], 0, dtype=cv2.CV_32F), dtype=np.float32)
+            for low, high in zip(summed(group - 1), summed(group), strict=True)
+        )
+        return dark, bright
+
+    return depths
 
 
 def _fundus_spots(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Dust on the lenses shows as unsharp round spots, dark where it absorbs light and bright where it scatters it.
+    """Dust on the lenses shows as many small spots out of focus: dark where it absorbs, pale where it scatters light.
 
-    Spots grow, become more and become denser with the share s of the field of view that they cover. With soft discs
-    D and B of the dark and the bright ones, I' = I * (1 - o * D) and I'' = I' + o * B * (255 - I'), with the opacity
-    o = .55 + .4 * s.
+    I' = V + (I * exp(-D) - V) * exp(-B), with the summed optical depths D of the dark and B of the pale spots, and V
+    the fundus smoothed and made pale. A spot is a soft disc with a depth of .15 to .5 in its rim and about half of that
+    inside. Radii are .9 to 6 % of the shorter side, in fine images from .3 %; as many as r^-1.5 have more than r. All
+    are drawn once; strength n shows the first n, the last of them translucent.
 
     Source: Shen et al., "Modeling and enhancing low-quality retinal fundus images", IEEE TMI 2021 (spots of dust, out
     of focus, in the path of light).
     """
     height, width = scene.image.shape[:2]
     inside = field_of_view(scene.image)
-    dark, bright = (draw_discs(height, width, rng, count=30, smallest=0.25, delay=0.2) for _ in range(2))
-    covered = coverage(np.minimum(dark, bright), inside)
-    to_steps = np.float32(-255 / _SOFTNESS)
-    dark *= to_steps
-    bright *= to_steps
-    within = inside.astype(np.float32)
+    depths = _spot_depths(height, width, rng)
     clean = split(scene.image)
+    veil = _veil(clean, inside)
+    opaque = -inside.astype(np.float32)
 
-    def discs(position: _Map, scale: float) -> _Map:
-        steps = position + np.float32(scale * 255 / _SOFTNESS)
-        index = np.clip(steps, 0, 255, out=steps).astype(np.uint8)
-        return looked_up(index, _SOFT_EDGE)
+    def render(count: float) -> Image:
+        passed, unscattered = (np.asarray(cv2.exp(depth * opaque), dtype=np.float32) for depth in depths(count))
 
-    def render(share: float) -> Image:
-        scale, opacity = scale_at(covered, share), 0.55 + 0.4 * share
-        passed = 1 - np.float32(opacity) * discs(dark, scale)
-        scattered = np.float32(opacity) * discs(bright, scale) * within
-        seen = clean * (passed * (1 - scattered))
-        seen += _FLASH * scattered
-        return join(seen)
+        def seen() -> Iterator[_Map]:
+            for plane, pale in zip(clean, veil, strict=True):
+                spotted = plane * passed
+                spotted -= pale
+                spotted *= unscattered
+                spotted += pale
+                yield spotted
+
+        return join(seen())
 
     return Realisation(render)
 
@@ -171,10 +252,10 @@ FUNDUS_HAZE = Perturbation(
 FUNDUS_SPOTS = Perturbation(
     "fundus_spots",
     _fundus_spots,
-    unit="share of the field of view",
-    mildest=0.0005,
-    typical=0.3,
-    strongest=0.98,
+    unit="spots",
+    mildest=0.05,
+    typical=450,
+    strongest=_MOST_SPOTS,
     modalities=frozenset({"fundus"}),
 )
 

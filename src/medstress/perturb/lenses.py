@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.int64]
+_Ints = npt.NDArray[np.int32]
+_Shares = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -20,29 +21,30 @@ class LensPixels:
     row: _Ints
     column: _Ints
     circle: _Ints
-    across: _Floats
-    down: _Floats
+    across: _Shares
+    down: _Shares
 
 
 def _ranges(first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
     """All whole numbers of each range first..last, one after another: to which range each belongs, and the numbers."""
     counts = np.maximum(last - first + 1, 0)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    starts = np.cumsum(counts) - counts
-    return owner, np.arange(len(owner)) - starts[owner] + first[owner]
+    owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    before = (np.cumsum(counts) - counts).astype(np.int32)
+    return owner, np.arange(len(owner), dtype=np.int32) + (first - before)[owner]
 
 
 def pixels_of(circles: _Floats, height: int, width: int) -> LensPixels:
     """The pixels of an image that lie inside circles [n, 4]: x, y, radius, strength."""
     x, y, radius = circles[:, 0], circles[:, 1], circles[:, 2]
     top, bottom = np.ceil(y - radius).clip(0), np.floor(y + radius).clip(None, height - 1)
-    circle, row = _ranges(top.astype(np.int64), bottom.astype(np.int64))
+    circle, row = _ranges(top.astype(np.int32), bottom.astype(np.int32))
     half = np.sqrt(np.maximum(radius[circle] ** 2 - (row - y[circle]) ** 2, 0))
     left, right = np.ceil(x[circle] - half).clip(0), np.floor(x[circle] + half).clip(None, width - 1)
-    chord, column = _ranges(left.astype(np.int64), right.astype(np.int64))
+    chord, column = _ranges(left.astype(np.int32), right.astype(np.int32))
     circle, row = circle[chord], row[chord]
-    reach = np.maximum(radius[circle], 1e-9)
-    return LensPixels(row, column, circle, (column - x[circle]) / reach, (row - y[circle]) / reach)
+    centre_x, centre_y, reach = (part.astype(np.float32)[circle] for part in (x, y, np.maximum(radius, 1e-9)))
+    across, down = column.astype(np.float32) - centre_x, row.astype(np.float32) - centre_y
+    return LensPixels(row, column, circle, across / reach, down / reach)
 
 
 def origins(circles: _Floats, height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -50,10 +52,10 @@ def origins(circles: _Floats, height: int, width: int) -> tuple[npt.NDArray[np.f
     x = np.tile(np.arange(width, dtype=np.float32), (height, 1))
     y = np.tile(np.arange(height, dtype=np.float32)[:, None], (1, width))
     inside = pixels_of(circles, height, width)
-    radius, strength = circles[inside.circle, 2], circles[inside.circle, 3]
-    pull = radius * strength * np.maximum(1 - inside.across**2 - inside.down**2, 0)
-    x[inside.row, inside.column] -= (pull * inside.across).astype(np.float32)
-    y[inside.row, inside.column] -= (pull * inside.down).astype(np.float32)
+    pull = (circles[:, 2] * circles[:, 3]).astype(np.float32)[inside.circle]
+    pull *= np.maximum(1 - inside.across**2 - inside.down**2, 0)
+    x[inside.row, inside.column] -= pull * inside.across
+    y[inside.row, inside.column] -= pull * inside.down
     return x, y
 
 

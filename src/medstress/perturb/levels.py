@@ -41,10 +41,9 @@ def make_levels(
 
     Raises MedstressError for a level that the type does not have.
     """
-    if missing := sorted({level for level in levels if not 1 <= level <= level_count(kind)}):
+    if missing := sorted({str(level) for level in levels if level not in range(1, level_count(kind) + 1)}):
         raise MedstressError(
-            f"{kind.name} has levels 1 to {level_count(kind)} on the scale {severity.scale}, not "
-            + ", ".join(map(str, missing))
+            f"{kind.name} has levels 1 to {level_count(kind)} on the scale {severity.scale}, not " + ", ".join(missing)
         )
     rng = generator(seed)
     if isinstance(kind, Published):

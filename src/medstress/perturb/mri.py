@@ -4,7 +4,9 @@ k-space is the image's discrete Fourier transform, in the order of `fftfreq`: li
 image, drawn once, is the phase-encoding direction, along which k-space is filled line by line.
 """
 
+import cmath
 import math
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -22,6 +24,12 @@ CENTRE_SHARE = 0.04
 
 _FEWEST_POSITIONS, _MOST_POSITIONS = 8, 16
 _HIGHEST_ORDER = 3
+# Parts along each side over whose means the display window looks for the brightest.
+_WINDOW_PARTS = 16
+
+_GHOST_ORDERS = 3
+# Spacings, as shares of the lines, at which no ghost of these orders falls on another one or on the image.
+_GHOST_SPACINGS = ((0.08, 0.15), (0.27, 0.31), (0.42, 0.47))
 
 
 def _phase_lines_first(image: Image, axis: int) -> _Floats:
@@ -90,47 +98,55 @@ def _mri_motion(scene: Scene, rng: np.random.Generator) -> Realisation:
     return Realisation(render)
 
 
-def ghosts_of(channels: _Floats, period: int) -> npt.NDArray[np.complex64]:
-    """The replicas [C, lines, samples] that appear when every `period`-th line of k-space is stronger.
+def ghosts_of(channels: _Floats, cycles: int, weights: Mapping[int, complex]) -> tuple[_Floats, _Floats]:
+    """The replicas of an image that appear when k-space is modulated periodically, real and imaginary part.
 
-    They are the image itself, displaced by the multiples of lines / period, each as bright as the image.
+    channels: float32 [C, lines, samples]; the parts have this shape. cycles: whole periods of the modulation over all
+    lines. weights: of each harmonic. Line k is multiplied by the sum of weights[j] * exp(-2 pi i j cycles k / lines),
+    which displaces the image by j * cycles pixels along the lines, around the edge.
     """
-    lines = channels.shape[1]
-    index = np.rint(fft.fftfreq(lines) * lines).astype(int)
-    modulation = np.where(index % period == 0, period - 1, -1).astype(np.float32)
-    replicas = fft.ifft(fft.fft(channels, axis=1) * modulation[:, None], axis=1, overwrite_x=True)
-    return np.asarray(replicas, dtype=np.complex64)
+    real, imaginary = np.zeros_like(channels), np.zeros_like(channels)
+    for order, weight in weights.items():
+        replica = np.roll(channels, order * cycles, axis=1)
+        real += np.float32(weight.real) * replica
+        imaginary += np.float32(weight.imag) * replica
+    return real, imaginary
 
 
 def _mri_ghosting(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Every n-th line of k-space has another strength and phase, which repeats the image along the phase direction.
+    """Breathing and pulsation modulate the lines of k-space: fainter replicas of the image along the phase direction.
 
-    |I + s * exp(i phi) * sum of I displaced by j N / n for j = 1 .. n - 1| / sqrt(1 + (n - 1) s^2): k-space lines are
-    multiplied by 1 + s exp(i phi) (n - 1) where their index is a multiple of n and by 1 - s exp(i phi) elsewhere, and
-    ghosts take their energy from the image. n is 2, 3 or 4; n = 2 is the N/2 ghost of echo-planar imaging. n, phi and
-    the direction are drawn once.
+    |I + s * sum of q^(|j| - 1) exp(i phi_j) I_j for j = -3 .. 3 without 0| / sqrt(1 + s^2 * sum of q^(2 |j| - 2)), with
+    I_j the image displaced by j * c pixels, around the edge: line k of N is multiplied by a modulation with c periods
+    over all lines and its harmonics, and ghosts take their energy from the image. The spacing c (8 to 15, 27 to 31 or
+    42 to 47 % of N), the loss q from ghost to ghost (.6 to .8), the phases phi_j and the direction are drawn once. s
+    is the brightness of the first ghost on either side; no ghost is brighter than the image.
 
-    Source: Bernstein, King and Zhou, "Handbook of MRI Pulse Sequences", Elsevier, 2004, chapter 16.1 (echo planar
-    imaging).
+    Source: Wood and Henkelman, "MR image artifacts from periodic motion", Medical Physics, 1985; Bernstein, King and
+    Zhou, "Handbook of MRI Pulse Sequences", Elsevier, 2004 (ghosts of periodic modulation along the phase direction).
     """
     axis = int(rng.integers(2))
     channels = _phase_lines_first(scene.image, axis)
-    phase = np.exp(1j * rng.uniform(0, 2 * math.pi)).astype(np.complex64)
-    period = int(rng.integers(2, 5))
-    ghosts = ghosts_of(channels, period) * phase
-    real, imaginary = np.ascontiguousarray(ghosts.real), np.ascontiguousarray(ghosts.imag)
+    low, high = _GHOST_SPACINGS[int(rng.integers(len(_GHOST_SPACINGS)))]
+    cycles = max(1, round(rng.uniform(low, high) * channels.shape[1]))
+    fading, phases = rng.uniform(0.6, 0.8), rng.uniform(0, 2 * math.pi, 2 * _GHOST_ORDERS)
+    orders = [order for order in range(-_GHOST_ORDERS, _GHOST_ORDERS + 1) if order]
+    sizes = [fading ** (abs(order) - 1) for order in orders]
+    weights = {order: cmath.rect(size, phase) for order, size, phase in zip(orders, sizes, phases, strict=True)}
+    real, imaginary = ghosts_of(channels, cycles, weights)
+    energy = sum(size**2 for size in sizes)
 
     def render(share: float) -> Image:
         level = np.float32(share)
         shown = np.hypot(channels + level * real, level * imaginary)
-        shown /= np.float32(math.sqrt(1 + (period - 1) * share**2))
+        shown /= np.float32(math.sqrt(1 + energy * share**2))
         return _image_of(shown, axis, scene.image.shape)
 
     return Realisation(render)
 
 
 def _smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> _Floats:
-    """A field [H, W], for images of a shape, of the lowest cosine waves with random weights, from -3/4 to 1/4."""
+    """A field [H, W], for images of a shape, of the lowest cosine waves with random weights, from 0 to 1."""
     height, width = shape[:2]
     order = np.arange(_HIGHEST_ORDER + 1)
     total = np.add.outer(order, order)
@@ -142,24 +158,31 @@ def _smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> _Floats:
     for i, j in np.argwhere(weights):
         field += np.float32(weights[i, j]) * down[i][:, None] * across[j]
     low, high = float(field.min()), float(field.max())
-    return (field - np.float32(low)) / np.float32(max(high - low, 1e-6)) - np.float32(0.75)
+    return (field - np.float32(low)) / np.float32(max(high - low, 1e-6))
 
 
 def _mri_bias_field(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """The receive coil is nearer to one side: a smooth gain shades the image.
+    """A surface coil receives well what is near and little of what is far: a smooth gain shades the image.
 
-    clip(I * exp(b * f(x, y))), f the sum of the nine lowest cosine waves (those with x and y orders that sum to 1, 2
-    or 3) with weights drawn once, scaled to run from -3/4 to 1/4. Strength b is the natural logarithm of the largest
-    gain over the smallest.
+    I * exp(b * (f(x, y) - m)), f the sum of the nine lowest cosine waves (those with x and y orders that sum to 1, 2
+    or 3) with weights drawn once, scaled to run from 0 to 1. m follows the window that is set on the shaded image: the
+    brightest of 16 by 16 parts of the image is as bright on average as the brightest one was, so nothing large
+    saturates. Strength b is the natural logarithm of the largest gain over the smallest.
 
     Source: Sled, Zijdenbos and Evans, "A nonparametric method for automatic correction of intensity nonuniformity in
     MRI data", IEEE Transactions on Medical Imaging, 1998.
     """
     field = _smooth_field(scene.image.shape, rng)
     clean = scene.image.astype(np.float32)
+    parts = (_WINDOW_PARTS, _WINDOW_PARTS)
+    local = cv2.resize(clean if clean.ndim == 2 else clean.max(axis=2), parts, interpolation=cv2.INTER_AREA)
+    local_field = cv2.resize(field, parts, interpolation=cv2.INTER_AREA)
+    # Even a part that is black has a gain, so that there is one to set the window to.
+    local_log = np.log(np.maximum(local, np.float32(1e-3)) / np.float32(max(float(local.max()), 1e-3)))
 
     def render(span: float) -> Image:
-        gain = np.asarray(cv2.exp(field * np.float32(span)), dtype=np.float32)
+        window = (local_log + local_field * np.float32(span)).max()
+        gain = np.asarray(cv2.exp(field * np.float32(span) - window), dtype=np.float32)
         return to_uint8(clean * (gain if clean.ndim == 2 else gain[..., None]))
 
     return Realisation(render)
@@ -178,10 +201,10 @@ MRI_MOTION = Perturbation(
 MRI_GHOSTING = Perturbation(
     "mri_ghosting",
     _mri_ghosting,
-    unit="brightness of a ghost, share of the image's",
+    unit="brightness of the first ghost, share of the image's",
     mildest=0.002,
     typical=0.25,
-    strongest=3,
+    strongest=1,
     modalities=_MRI,
 )
 MRI_BIAS_FIELD = Perturbation(

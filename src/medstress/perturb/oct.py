@@ -5,8 +5,6 @@ one after another. The display is taken to be log-compressed: 40 dB between blac
 subtract grey levels.
 """
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ from scipy import fft
 
 from medstress.names import Modality
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
+from medstress.perturb.spans import growing_spans
 from medstress.perturb.warp import rows, warp_image
 from medstress.pixels import Image, to_uint8
 from medstress.rows import WarpRow
@@ -22,6 +21,9 @@ _DISPLAY_DB = 40.0
 _GREY_PER_DB = 255 / _DISPLAY_DB
 # Two-way attenuation by blood along the whole width of a 6 mm scan; a vessel of 0.1 mm takes away 10 dB.
 _BLOOD_DB = 600.0
+# As many vessels as there are at most, and the loss in the middle of a bleeding at full strength.
+_VESSELS = 40
+_BLEEDING_DB = 36.0
 # Standard deviation of the focused beam's profile and depth of the image in Rayleigh ranges: a spot of 12 um on a
 # scan of 6 mm, 2 mm deep.
 _SPOT = 0.001
@@ -30,20 +32,6 @@ _RAYLEIGH_RANGES = 4.0
 _DEEPEST_FADE = 1e-4
 
 _Floats = npt.NDArray[np.float32]
-_Spans = Callable[[float], npt.NDArray[np.float64]]
-
-
-def _growing_spans(rng: np.random.Generator, count: int) -> _Spans:
-    """Spans that cover a given share of 0..1 between them: [count, 2], begin and end. None overlap, all only grow."""
-    lengths = rng.dirichlet(np.full(count, 4.0))
-    begins = np.cumsum(lengths) - lengths
-    anchors = begins + rng.uniform(0.2, 0.8, count) * lengths
-
-    def spans(share: float) -> npt.NDArray[np.float64]:
-        low = anchors - share * (anchors - begins)
-        return np.stack([low, low + share * lengths], axis=1)
-
-    return spans
 
 
 def _surface(image: Image) -> _Floats:
@@ -56,75 +44,102 @@ def _surface(image: Image) -> _Floats:
     return np.asarray(cv2.GaussianBlur(first[None], (0, 0), width / 32)[0], dtype=np.float32)
 
 
+def _vitreous(image: Image, surface: _Floats) -> Image:
+    """The grey levels [n] well above the surface, which are the detector's noise; none where there is no vitreous."""
+    height = image.shape[0]
+    bright = image if image.ndim == 2 else image.max(axis=2)
+    dark = bright[np.arange(height)[:, None] < surface - 0.05 * height]
+    return np.asarray(dark if dark.size >= 0.05 * bright.size else dark[:0])
+
+
+def _noise(greys: Image, image: Image, rng: np.random.Generator) -> _Floats:
+    """A random one of some grey levels at each pixel of an image, alike for all channels, float32."""
+    height, width = image.shape[:2]
+    noise = greys[rng.integers(0, greys.size, (height, width), dtype=np.int32)]
+    return noise.reshape(noise.shape + (1,) * (image.ndim - 2)).astype(np.float32)
+
+
 def _noise_floor(image: Image, surface: _Floats, rng: np.random.Generator) -> _Floats:
     """What stays when the signal is gone, float32 like the image: the detector's noise, or the image where darker.
 
-    Noise is drawn from the grey levels well above the surface, or from the darkest ones where there is no vitreous.
+    Noise has the grey levels of the vitreous, or the image's darkest ones where there is no vitreous.
     """
-    height, width = image.shape[:2]
-    bright = image if image.ndim == 2 else image.max(axis=2)
-    dark = bright[np.arange(height)[:, None] < surface - 0.05 * height]
-    if dark.size < 0.05 * bright.size:
-        dark = bright[bright <= np.percentile(bright, 5)]
-    noise = dark[rng.integers(0, dark.size, (height, width), dtype=np.int32)]
-    darker = np.minimum(image, noise.reshape(noise.shape + (1,) * (image.ndim - 2)))
-    return np.asarray(darker, dtype=np.float32)
+    greys = _vitreous(image, surface)
+    if not greys.size:
+        bright = image if image.ndim == 2 else image.max(axis=2)
+        greys = bright[bright <= np.percentile(bright, 5)]
+    return np.asarray(np.minimum(image, _noise(greys, image, rng)), dtype=np.float32)
 
 
 def _oct_shadow(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """Vessels at the inner surface of the retina (or floaters before it) leave the A-scans below them in the dark.
+    """Retinal vessels throw narrow shadows on what lies below them; blood in the vitreous throws wide, soft ones.
 
-    max(I - 255 * L / 40, floor), L(x) = 600 dB * the length of the path through the vessel, as a share of the width:
-    its chord 2 * sqrt(r^2 - (x - c)^2). Places and relative sizes of eight vessels are drawn once; the strength is the
-    share of A-scans that they shade, so larger vessels also shade more darkly. Shadows begin under the first bright
-    layer and go down to the noise floor, which is drawn once from the grey levels above that layer.
+    max(I - 255 * (L + B) / 40, floor), in dB. L(x) = 600 dB * the chord 2 * sqrt(r^2 - (x - c)^2) of the path through
+    a vessel, as a share of the width, so that wider vessels shade more darkly; it sets in under the first bright layer.
+    B(x) = 36 dB * s^1.5 * exp(-((x - c) / w)^2 / 2), w = w0 * (0.5 + s), the largest of two or three bleedings, dims
+    that layer too. Places and sizes are drawn once. Strength s is the share of A-scans below vessels: up to 40 appear
+    one after another and widen to 2.5 % of the width on average, side by side at 1. Shadows go down to the noise
+    floor, which is drawn once from the grey levels above the first bright layer.
 
     Source: Drexler, Fujimoto (editors), Optical Coherence Tomography: Technology and Applications, 2nd edition,
     Springer 2015 (scattering by blood, shadows of retinal vessels).
     """
     height, width = scene.image.shape[:2]
-    spans = _growing_spans(rng, 8)
+    spans = growing_spans(rng.dirichlet(np.full(_VESSELS, 14.0)), 0.8, rng)
+    count = int(rng.integers(2, 4))
+    middle, size = rng.uniform(0.1, 0.9, (count, 1)), rng.uniform(0.1, 0.25, (count, 1))
     clean = scene.image.astype(np.float32)
     surface = _surface(scene.image)
     floor = _noise_floor(scene.image, surface, rng)
-    under = np.arange(height, dtype=np.float32)[:, None] - surface
-    under = np.clip(under / np.float32(0.03 * height) - 0.3, 0, 1)
-    under = under.reshape(under.shape + (1,) * (clean.ndim - 2))
+    below = (np.arange(height, dtype=np.float32)[:, None] - surface) / np.float32(0.03 * height)
+    below = below.reshape(below.shape + (1,) * (clean.ndim - 2))
+    under, within = np.clip(below - 0.3, 0, 1), np.clip(below + 1.5, 0, 1)
     # Four samples to a column, so that a vessel thinner than one still has its share of it.
     place = (np.arange(4 * width) + 0.5) / (4 * width)
+
+    def losses(profile: npt.NDArray[np.float64]) -> _Floats:
+        """In grey levels at each column, in the shape of a row of the image."""
+        row = profile.reshape(1, width, 4).mean(axis=2) * _GREY_PER_DB
+        row = cv2.GaussianBlur(row.astype(np.float32), (0, 0), max(0.4, _SPOT * width), borderType=cv2.BORDER_REFLECT)
+        return np.asarray(row.reshape((1, width) + (1,) * (clean.ndim - 2)))
 
     def render(share: float) -> Image:
         low, high = spans(share).T[..., None]
         chord = 2 * np.sqrt(np.maximum((place - low) * (high - place), 0)).sum(axis=0)
-        loss = (_GREY_PER_DB * _BLOOD_DB * chord.reshape(width, 4).mean(axis=1)).astype(np.float32)
-        shaded = under * loss.reshape((1, width) + (1,) * (clean.ndim - 2))
+        spread = (place - middle) / (size * (0.5 + share))
+        blood = (_BLEEDING_DB * share**1.5 * np.exp(-(spread**2) / 2)).max(axis=0)
+        shaded = under * losses(_BLOOD_DB * chord)
+        shaded += within * losses(blood)
         return to_uint8(np.maximum(clean - shaded, floor))
 
     return Realisation(render)
 
 
 def _oct_blink(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """The eye closes during the scan: runs of scan lines stay black, with soft edges while the lid passes.
+    """The eye closes during the scan: runs of scan lines hold nothing but noise, with soft edges as the lid passes.
 
-    I * (1 - lost(y)). Four bands of rows, drawn once, hold the given share of all rows between them. Rows are the scan
-    lines of a view from the front, which are taken one after another, as in published benchmarks; a single
-    cross-section is over long before a blink is.
+    I * (1 - lost(y)) + noise * lost(y). Four bands of rows, drawn once, hold the given share of all rows between them.
+    Rows are the scan lines of a raster, taken one after another, as in a view from the front; in a cross-section
+    rows are depths, and bands across it are what published benchmarks show. The noise, drawn once, has the grey levels
+    of the vitreous above the first bright layer, and is black where the image shows no vitreous.
 
     Source: Kraus et al., "Motion correction in optical coherence tomography volumes on a per A-scan basis using
     orthogonal scan patterns", Biomedical Optics Express 3, 2012 (blinks as missing lines of the raster).
     """
     height = scene.image.shape[0]
-    spans = _growing_spans(rng, 4)
+    spans = growing_spans(rng.dirichlet(np.full(4, 4.0)), 0, rng)
     clean = scene.image.astype(np.float32)
+    greys = _vitreous(scene.image, _surface(scene.image))
+    change = _noise(greys if greys.size else np.zeros(1, np.uint8), scene.image, rng) - clean
     # The lid takes as long as the scan of this share of the rows.
     soft = max(1.0, 0.02 * height)
     row = np.arange(height) + 0.5
 
     def render(share: float) -> Image:
         low, high = height * spans(share).T[..., None]
-        inside = np.clip((row - low) / soft + 0.5, 0, 1) - np.clip((row - high) / soft + 0.5, 0, 1)
-        kept = (1 - inside.sum(axis=0)).astype(np.float32)
-        return to_uint8(clean * kept.reshape((height,) + (1,) * (clean.ndim - 1)))
+        lost = np.clip((row - low) / soft + 0.5, 0, 1) - np.clip((row - high) / soft + 0.5, 0, 1)
+        lost = lost.sum(axis=0).astype(np.float32)
+        return to_uint8(clean + change * lost.reshape((height,) + (1,) * (clean.ndim - 1)))
 
     return Realisation(render)
 
@@ -133,8 +148,9 @@ def _oct_row_motion(scene: Scene, rng: np.random.Generator) -> Realisation:
     """The eye drifts and jumps (saccades) between scan lines: rows shift sideways, and masks with them.
 
     shift(y) = s * W * m(y), with m a random walk (drift) plus two to four steps (saccades), drawn once, centred and
-    scaled so that the largest |m| is 1. Rows are scan lines of a view from the front. Fractions of a pixel are
-    interpolated; what enters from the side is background.
+    scaled so that the largest |m| is 1. Rows are the scan lines of a raster, taken one after another, as in a view
+    from the front; in a cross-section rows are depths, and shifting them is what published benchmarks do. Fractions
+    of a pixel are interpolated; what enters from the side is background.
 
     Source: Kraus et al., "Motion correction in optical coherence tomography volumes on a per A-scan basis using
     orthogonal scan patterns", Biomedical Optics Express 3, 2012 (drift and saccades between B-scans).
@@ -226,14 +242,14 @@ _OCT: frozenset[Modality] = frozenset({"oct"})
 OCT_SHADOW = Perturbation(
     "oct_shadow",
     _oct_shadow,
-    unit="share of A-scans",
+    unit="share of A-scans below vessels",
     mildest=0.002,
-    typical=0.25,
+    typical=0.43,
     strongest=1,
     modalities=_OCT,
 )
 OCT_BLINK = Perturbation(
-    "oct_blink", _oct_blink, unit="share of scan lines", mildest=0.001, typical=0.2, strongest=1, modalities=_OCT
+    "oct_blink", _oct_blink, unit="share of scan lines", mildest=0.001, typical=0.26, strongest=1, modalities=_OCT
 )
 OCT_ROW_MOTION = Perturbation(
     "oct_row_motion",

@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, special
+from scipy import fft, sparse, special
 
 from medstress.perturb.planes import join, split
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
@@ -17,6 +17,7 @@ from medstress.pixels import Image, to_uint8
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+_Pointers = npt.NDArray[np.int32]
 
 # Up to this radius the published disks all lie on one grid.
 _SMALL_DISK = 8
@@ -102,55 +103,56 @@ def glass_shuffle(image: Image, offsets: Ints, true_swap: bool) -> Image:
     """
     height, width = image.shape[:2]
     flat = image.reshape(height * width, -1)
-    place = np.arange(height * width)
-    for scan in offsets.reshape(len(offsets), -1, 2):
-        neighbours = place + scan[:, 1] * width + scan[:, 0]
+    place = np.arange(height * width, dtype=np.int32)
+    for scan in offsets.reshape(len(offsets), -1, 2).astype(np.int32):
+        neighbours = place + scan[:, 1] * np.int32(width) + scan[:, 0]
         origins = _swap_origins(neighbours) if true_swap else _copy_origins(neighbours)
         flat = np.take(flat, origins, axis=0)
     return np.ascontiguousarray(flat.reshape(image.shape))
 
 
-def _followed(pointers: Ints) -> Ints:
-    """The end of the chain from each node; ends point at themselves."""
-    while not np.array_equal(further := pointers[pointers], pointers):
-        pointers = further
-    return pointers
+def _ends(pointers: _Pointers, starts: _Pointers) -> _Pointers:
+    """Where the chains of pointers end that begin at some nodes; ends point at themselves."""
+    # Two steps at once, then four: few chains are long.
+    for _ in range(2):
+        pointers = np.take(pointers, pointers, mode="clip")
+    while not np.array_equal(further := np.take(pointers, starts, mode="clip"), starts):
+        starts = further
+    return starts
 
 
-def _copy_origins(neighbours: Ints) -> Ints:
+def _copy_origins(neighbours: _Pointers) -> _Pointers:
     """Which pixel of the old image each pixel shows after p takes the value of neighbours[p], for p from last to first.
 
     A neighbour that comes later in the scan still shows the old image; one that came earlier shows what it took.
     """
-    return neighbours[_followed(np.maximum(neighbours, np.arange(len(neighbours))))]
+    place = np.arange(len(neighbours), dtype=np.int32)
+    return np.take(neighbours, _ends(np.maximum(neighbours, place), place), mode="clip")
 
 
-def _swap_origins(neighbours: Ints) -> Ints:
+def _swap_origins(neighbours: _Pointers) -> _Pointers:
     """Which pixel of the old image each pixel shows after p and neighbours[p] change places, for p from last to first.
 
     An exchange visits two pixels. A value goes to the other pixel of the first exchange that visits its pixel, from
     there to the other pixel of the next exchange that visits that one, and so on.
     """
     count = len(neighbours)
-    bits = count.bit_length()
-    place = np.arange(count)
-    # One number for each visit, so that plain sorting orders them by pixel, then by time (the scan runs backwards):
-    # pixel, time, and whether the pixel is the exchange's own (0) or the neighbour (1).
-    own = ((place << bits) + place[::-1]) << 1
-    visits = np.sort(np.concatenate([own, (((neighbours << bits) + place[::-1]) << 1) + 1]))
-    exchange, other = count - 1 - ((visits >> 1) & ((1 << bits) - 1)), visits & 1
-    pixel = visits >> (bits + 1)
-    # Visits by number: 0..count-1 to the own pixels, count.. to the neighbours.
-    number = exchange + other * count
-    partner = exchange + (1 - other) * count
-    # A value comes with one visit of an exchange, leaves the other, and is there taken on by the next visit.
-    stays = pixel[1:] == pixel[:-1]
-    taken_on = np.arange(2 * count)
-    taken_on[partner[:-1]] = np.where(stays, number[1:], partner[:-1])
-    first = number[np.flatnonzero(np.insert(~stays, 0, True))]
-    left_at = np.concatenate([neighbours, place])
-    origins = np.empty(count, np.int64)
-    origins[left_at[_followed(taken_on)[first]]] = place
+    place = np.arange(count, dtype=np.int32)
+    # Visits in the order of time: exchange after exchange, the pixel's own first, then the neighbour's.
+    visited = np.stack([place[::-1], neighbours[::-1]], axis=1).ravel()
+    visits = np.arange(2 * count, dtype=np.int32)
+    # As rows of a sparse matrix they come sorted by pixel, then by time, without comparing.
+    by_pixel = sparse.coo_array((np.ones(2 * count, np.int8), (visited, visits)), shape=(count, 2 * count)).tocsr()
+    ordered, starts = by_pixel.indices, by_pixel.indptr
+    # A value comes with one visit of an exchange, leaves with the other, and is there taken on by the next visit.
+    leaves = ordered ^ 1
+    taken_on = np.empty_like(visits)
+    taken_on[leaves[:-1]] = ordered[1:]
+    last = np.take(leaves, starts[1:] - 1, mode="clip")
+    taken_on[last] = last
+    ends = _ends(taken_on, np.take(ordered, starts[:-1], mode="clip"))
+    origins = np.empty_like(place)
+    origins[np.take(visited, ends ^ 1, mode="clip")] = place
     return origins
 
 

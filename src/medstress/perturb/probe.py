@@ -27,7 +27,7 @@ class Beams:
 
     apex: x, y in pixels where the beams meet; None for a linear probe, whose beams are the columns. across: float32
     [H, W], 0 at the first beam and 1 at the last. along: float32 [H, W], depth along the beam, 0 at the probe and 1 at
-    the deepest echo. inside: bool [H, W], the field of view. Beyond it, coordinates are clipped to 0..1.
+    the deepest echo. inside: bool [H, W], the field of view. Coordinates are clipped to 0..1.
     """
 
     apex: tuple[float, float] | None
@@ -47,12 +47,13 @@ def find_beams(image: Image) -> Beams:
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     bright = image if image.ndim == 2 else image.max(axis=2)
     part, hull = _field(np.asarray(cv2.resize(bright, size, interpolation=cv2.INTER_AREA), dtype=np.uint8))
+    field = cv2.resize(hull.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
     # The centre of a pixel of the small copy, in pixels of the image.
     stretch = (width / size[0], height / size[1])
     edges = _edges(hull)
     if edges is None:
-        return _linear(hull, stretch, height, width)
-    return _sector(part, stretch, height, width, *edges)
+        return _linear(hull, stretch, field)
+    return _sector(part, stretch, field, *edges)
 
 
 def _field(bright: Image) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -101,18 +102,18 @@ def _edges(hull: npt.NDArray[np.bool_]) -> tuple[_Line, _Line] | None:
     return lines if lines[1][1] - lines[0][1] >= _OPENING else None
 
 
-def _linear(hull: npt.NDArray[np.bool_], stretch: tuple[float, float], height: int, width: int) -> Beams:
+def _linear(hull: npt.NDArray[np.bool_], stretch: tuple[float, float], field: npt.NDArray[np.bool_]) -> Beams:
+    height, width = field.shape
     rows, columns = np.flatnonzero(hull.any(axis=1)), np.flatnonzero(hull.any(axis=0))
     left, right = columns[0] * stretch[0], (columns[-1] + 1) * stretch[0]
     top, bottom = rows[0] * stretch[1], (rows[-1] + 1) * stretch[1]
     across = (np.arange(width, dtype=np.float32) + np.float32(0.5 - left)) / np.float32(right - left)
     along = (np.arange(height, dtype=np.float32) + np.float32(0.5 - top)) / np.float32(bottom - top)
-    shape = (height, width)
-    return _clipped(None, np.broadcast_to(across, shape), np.broadcast_to(along[:, None], shape))
+    return _clipped(None, np.broadcast_to(across, field.shape), np.broadcast_to(along[:, None], field.shape), field)
 
 
 def _sector(
-    part: npt.NDArray[np.bool_], stretch: tuple[float, float], height: int, width: int, left: _Line, right: _Line
+    part: npt.NDArray[np.bool_], stretch: tuple[float, float], field: npt.NDArray[np.bool_], left: _Line, right: _Line
 ) -> Beams:
     crossing = (left[0] - right[0]) / (right[1] - left[1])
     apex = (left[0] + left[1] * crossing) * stretch[0] - 0.5, (crossing + 0.5) * stretch[1] - 0.5
@@ -121,22 +122,25 @@ def _sector(
     row, column = np.nonzero(part)
     reach = np.hypot((column + 0.5) * stretch[0] - 0.5 - apex[0], (row + 0.5) * stretch[1] - 0.5 - apex[1])
     near, far = float(np.percentile(reach, 0.5)), float(reach.max()) + max(stretch) / 2
-    x = np.arange(width, dtype=np.float32) - np.float32(apex[0])
-    y = np.arange(height, dtype=np.float32) - np.float32(apex[1])
-    shape = (height, width)
+    x = np.arange(field.shape[1], dtype=np.float32) - np.float32(apex[0])
+    y = np.arange(field.shape[0], dtype=np.float32) - np.float32(apex[1])
     # The angle from the vertical: x and y change places.
     radius, angle = cv2.cartToPolar(
-        np.ascontiguousarray(np.broadcast_to(y[:, None], shape)), np.ascontiguousarray(np.broadcast_to(x, shape))
+        np.ascontiguousarray(np.broadcast_to(y[:, None], field.shape)),
+        np.ascontiguousarray(np.broadcast_to(x, field.shape)),
     )
     angle = np.where(angle > math.pi, angle - np.float32(2 * math.pi), angle)
     across = (angle - np.float32(angles[0])) / np.float32(angles[1] - angles[0])
-    return _clipped(apex, across, (radius - np.float32(near)) / np.float32(far - near))
+    return _clipped(apex, across, (radius - np.float32(near)) / np.float32(far - near), field)
 
 
 def _clipped(
-    apex: tuple[float, float] | None, across: npt.NDArray[np.floating], along: npt.NDArray[np.floating]
+    apex: tuple[float, float] | None,
+    across: npt.NDArray[np.floating],
+    along: npt.NDArray[np.floating],
+    field: npt.NDArray[np.bool_],
 ) -> Beams:
-    inside = (across >= 0) & (across <= 1) & (along >= 0) & (along <= 1)
+    inside = field & (across >= 0) & (across <= 1) & (along >= 0) & (along <= 1)
     return Beams(apex, _unit(across), _unit(along), np.asarray(inside, dtype=np.bool_))
 
 

@@ -108,7 +108,8 @@ def _strip_sum(clean: _CleanChannel, channel: npt.NDArray[np.uint8], first: int,
 def _channel_ssim(clean: _CleanChannel, channel: npt.NDArray[np.uint8], buffers: _Buffers) -> float:
     rows, width = clean.sums.shape
     total = sum(_strip_sum(clean, channel, first, buffers) for first in range(0, rows, len(buffers.floats[0])))
-    return total / _FIXED_POINT / (rows * (width - 2 * _MARGIN))
+    windows = int(rows * (width - 2 * _MARGIN))
+    return total / _FIXED_POINT / windows
 
 
 class StructuralSimilarity:

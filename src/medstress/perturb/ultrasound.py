@@ -6,16 +6,21 @@ The display is taken to be log-compressed: 60 dB between black and white, so tha
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from medstress.perturb.probe import find_beams
 from medstress.perturb.protocol import Perturbation, Realisation, Scene
+from medstress.perturb.spans import growing_spans
 from medstress.pixels import Image, to_uint8
 
 _DISPLAY_DB = 60.0
-# Two-way attenuation over one full depth of the field: 4 cm of bone or stone at 5 MHz.
-_BODY_DB = 240.0
-# Standard deviation of the beam's profile, share of the field's width: how soft a shadow's edges are.
-_BEAM_WIDTH = 0.01
+_GREY_PER_DB = np.float32(255 / _DISPLAY_DB)
+# Shadows are computed on a square grid of depths and beams, as fine as the image within these limits.
+_GRID_SIDES = (64, 512)
+# Shares of the depth: over which a shadow sets in, and the distance at which a front's echo has lost 1 dB.
+_RISE, _PULSE = 0.02, 0.0035
+# A beam of which a body covers less does not show it.
+_LEAST_COVER = 0.0005
 # Samples of a profile across the beams or along one.
 _SAMPLES = 1024
 
@@ -28,36 +33,63 @@ def _samples_of(coordinate: _Floats) -> npt.NDArray[np.int16]:
 
 
 def _us_acoustic_shadow(scene: Scene, rng: np.random.Generator) -> Realisation:
-    """A round, strongly attenuating body (stone, rib, calcification) leaves what lies behind it in its shadow.
+    """Stones, ribs or gas send sound back: each is a bright echo at its front, and what lies behind it is in shadow.
 
-    clip(I - 255 * L / 60), L = 240 dB * the length of the beam's path inside the body so far, as a share of the
-    field's depth; it stays at its last value behind the body and is 0 above it. The body's middle is drawn once; its
-    diameter is the strength, so a wider body also casts a darker shadow. Beams are columns for linear probes and rays
-    from the crossing of the field's edges for sector and curved ones. The width of the beam softens the edges. Colour
-    pixels lose all channels in proportion, so flow keeps its hue.
+    max(I - 255 * L / 60, 255 * (1 - E / 60)), in dB. A body covers the share b of a beam. Behind its front z0 the loss
+    L rises within 2 % of the depth to b times what the body takes, and stays; the echo of the front falls from white by
+    E = -40 log10(b) + up to 14 where the front is tilted + ((z - z0) / 0.0035)^2, both ways through the beam and with
+    depth z as a share of the field. Four to seven bodies, their depths (10 to 40 %), losses (35 to 60 dB), roundness
+    and roughness are drawn once. They appear one after another and widen; strength is the share of the beams that they
+    block between them. Beams are columns for linear probes and rays from the crossing of the field's edges for sector
+    and curved ones; their width softens a shadow's edges. Colour pixels lose all channels in proportion, so flow keeps
+    its hue.
 
-    Source: Cobbold, Foundations of Biomedical Ultrasound, Oxford University Press 2007 (attenuation along the beam);
-    Feldman, Katyal, Blackwood, "US artifacts", RadioGraphics 29, 2009 (shadowing).
+    Source: Feldman, Katyal, Blackwood, "US artifacts", RadioGraphics 29, 2009 (shadowing); Cobbold, Foundations of
+    Biomedical Ultrasound, Oxford University Press 2007 (reflection, log compression).
     """
     beams = find_beams(scene.image)
-    middle, depth = rng.uniform(0.3, 0.7), np.float32(rng.uniform(0.2, 0.45))
-    beam, along = _samples_of(beams.across), beams.along
-    offset = (np.linspace(0, 1, _SAMPLES, dtype=np.float32) - np.float32(middle)) ** 2
+    side = int(np.clip(min(scene.image.shape[:2]), *_GRID_SIDES))
+    count = int(rng.integers(4, 8))
+    spans = growing_spans(rng.dirichlet(np.full(count, 6.0)), 0.75, rng)
+    depth, taken = rng.uniform(0.1, 0.4, (count, 1)), _GREY_PER_DB * rng.uniform(35, 60, (count, 1))
+    softness, roundness = rng.uniform(0.008, 0.02, (count, 1)), rng.uniform(0.2, 0.45, (count, 1))
+    ripple = cv2.GaussianBlur(rng.standard_normal((2, side), dtype=np.float32), (0, 0), side / 128, sigmaY=1e-3)
+    rough, shine = ripple / np.maximum(ripple.std(axis=1, keepdims=True), np.float32(1e-6))
+    beam = (np.arange(side) + 0.5) / side
+    along = ((np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side))[:, None]
+    # Where each pixel lies on the grid of depths and beams.
+    column, row = (coordinate * np.float32(side) - np.float32(0.5) for coordinate in (beams.across, beams.along))
     clean = scene.image.astype(np.float32)
-    lost = np.where(beams.inside, np.float32(255 / _DISPLAY_DB * _BODY_DB), np.float32(0))
     colour = clean.ndim == 3
     if colour:
         share = clean / np.maximum(clean.max(axis=2, keepdims=True), 1)
 
-    def render(diameter: float) -> Image:
-        chord = 2 * np.sqrt(np.maximum(np.float32((diameter / 2) ** 2) - offset, 0))
-        chord = cv2.GaussianBlur(chord[None], (0, 0), _BEAM_WIDTH * _SAMPLES, borderType=cv2.BORDER_REPLICATE)[0]
-        start = np.maximum(depth - chord / 2, 0)
-        path = along - start[beam]
-        np.minimum(path, (depth + chord / 2 - start)[beam], out=path)
-        np.maximum(path, 0, out=path)
-        path *= lost
-        return to_uint8(clean - path[..., None] * share if colour else clean - path)
+    def on_image(grid: _Floats) -> _Floats:
+        return np.asarray(cv2.remap(grid, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+    def render(blocked: float) -> Image:
+        low, high = spans(blocked).T[..., None]
+        covered = expit((beam - low) / softness) - expit((beam - high) / softness)
+        half = (high - low) / 2
+        tilt = np.clip((beam - low - half) / np.maximum(half, softness), -1, 1) ** 2
+        front = depth + roundness * half * tilt + 0.003 * rough
+        most = (taken * covered).astype(np.float32)
+        echo = 255 + _GREY_PER_DB * (40 * np.log10(np.maximum(covered, 1e-6)) - 14 * tilt + 2.5 * shine - 3.5)
+        lost, bright = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
+        reached = covered > _LEAST_COVER
+        for body in np.flatnonzero(reached.any(axis=1)):
+            columns = slice(reached[body].argmax(), side - reached[body, ::-1].argmax())
+            behind = along - front[body, columns].astype(np.float32)
+            lost[:, columns] += np.clip(behind * np.float32(1 / _RISE), 0, 1) * most[body, columns]
+            behind *= np.float32(1 / _PULSE)
+            behind *= behind
+            behind *= -_GREY_PER_DB
+            behind += echo[body, columns].astype(np.float32)
+            np.maximum(bright[:, columns], behind, out=bright[:, columns])
+        dark, cap = on_image(lost) * beams.inside, on_image(bright) * beams.inside
+        if colour:
+            return to_uint8(np.maximum(clean - dark[..., None] * share, cap[..., None]))
+        return to_uint8(np.maximum(clean - dark, cap))
 
     return Realisation(render)
 
@@ -74,7 +106,7 @@ def _us_reverberation(scene: Scene, rng: np.random.Generator) -> Realisation:
     Biomedical Ultrasound, Oxford University Press 2007 (log compression).
     """
     beams = find_beams(scene.image)
-    spacing, kept = rng.uniform(0.06, 0.09), rng.uniform(0.75, 0.85)
+    spacing, kept = rng.uniform(0.045, 0.06), rng.uniform(0.8, 0.88)
     middle, spread, pulse = rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.5), rng.uniform(0.004, 0.006)
     ripple = cv2.GaussianBlur(
         rng.standard_normal((1, _SAMPLES), dtype=np.float32), (0, 0), _SAMPLES / 60, borderType=cv2.BORDER_REFLECT
@@ -104,18 +136,18 @@ def _us_reverberation(scene: Scene, rng: np.random.Generator) -> Realisation:
 US_ACOUSTIC_SHADOW = Perturbation(
     "us_acoustic_shadow",
     _us_acoustic_shadow,
-    unit="diameter of the body, share of the field of view",
-    mildest=0.005,
-    typical=0.3,
-    strongest=3,
+    unit="share of the beams that are blocked",
+    mildest=0.0001,
+    typical=0.2,
+    strongest=1,
     modalities=frozenset({"ultrasound"}),
 )
 US_REVERBERATION = Perturbation(
     "us_reverberation",
     _us_reverberation,
     unit="amplitude of the first echo, share of the brightest shown",
-    mildest=0.0003,
-    typical=0.03,
+    mildest=0.0001,
+    typical=0.02,
     strongest=100,
     modalities=frozenset({"ultrasound"}),
 )

@@ -100,12 +100,6 @@ def zoom_factors(end: float, step: float) -> list[float]:
     return [float(factor) for factor in np.arange(1, end, step)]
 
 
-def zoomed(severity: Severity, factor: float) -> Severity:
-    """The multiplier of a zoom blur: it reaches `factor` times as far in as many steps."""
-    end, step = severity
-    return 1 + (end - 1) * factor, step * factor
-
-
 def _zoom_blur(scene: Scene, centred: bool, compat: bool) -> Drawn:
     clean = scene.image.astype(np.float32)
 

@@ -4,7 +4,7 @@ Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to com
 ICLR 2019.
 """
 
-from medstress.perturb.scales import blurs, digital, elastic, imagenet_c_multipliers, multipliers, pixel_noise, weather
+from medstress.perturb.scales import blurs, digital, elastic, multipliers, pixel_noise, weather
 from medstress.perturb.scales.protocol import Published, Scale, Severity
 
 
@@ -51,7 +51,7 @@ _TYPES = (
         blurs.glass_blur,
         ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
         ("sigma of the blurs, pixels", "largest shift, pixels", "number of scans"),
-        imagenet_c_multipliers.glass,
+        multipliers.glass,
     ),
     Published(
         "motion_blur",
@@ -66,7 +66,7 @@ _TYPES = (
         blurs.zoom_blur,
         ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
         ("end of the zoom factors", "step"),
-        blurs.zoomed,
+        multipliers.zoom,
     ),
     Published(
         "snow",
@@ -88,7 +88,7 @@ _TYPES = (
             "sigma of the blur, pixels",
             "share of the image",
         ),
-        imagenet_c_multipliers.snow,
+        multipliers.snow,
     ),
     Published(
         "frost",
@@ -96,7 +96,7 @@ _TYPES = (
         weather.frost,
         ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
         ("share of the image", "share of the ice"),
-        imagenet_c_multipliers.frost,
+        multipliers.frost,
     ),
     Published(
         "fog",
@@ -104,7 +104,7 @@ _TYPES = (
         weather.fog,
         ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
         ("amplitude, of intensities in 0..1", "decay of the fine structure"),
-        imagenet_c_multipliers.amplitude,
+        multipliers.amplitude,
     ),
     Published(
         "brightness", "brightness", digital.brightness, levels(0.1, 0.2, 0.3, 0.4, 0.5), ("added value, of 0..1",)
@@ -115,7 +115,7 @@ _TYPES = (
         digital.contrast,
         levels(0.4, 0.3, 0.2, 0.1, 0.05),
         ("factor about the mean",),
-        imagenet_c_multipliers.contrast,
+        multipliers.contrast,
     ),
     Published(
         "elastic",
@@ -132,7 +132,7 @@ _TYPES = (
             )
         ),
         tuple(f"{name}, share of the shorter side" for name in ("alpha", "sigma", "moves of the corners")),
-        imagenet_c_multipliers.elastic,
+        multipliers.elastic,
     ),
     Published(
         "pixelate",
@@ -168,7 +168,7 @@ _TYPES = (
             "strength of water, or sigma of mud in pixels",
             "1 for mud",
         ),
-        imagenet_c_multipliers.drops,
+        multipliers.drops,
     ),
     Published(
         "saturate",
@@ -176,7 +176,7 @@ _TYPES = (
         digital.saturate,
         ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
         ("gain of the saturation", "added saturation, of 0..1"),
-        imagenet_c_multipliers.saturation,
+        multipliers.saturation,
     ),
 )
 

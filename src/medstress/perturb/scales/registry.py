@@ -1,7 +1,7 @@
 """Every published scale by name."""
 
 from medstress.names import ScaleName
-from medstress.perturb.scales import medmnist_c, sure_vqa
+from medstress.perturb.scales import medfm_robust, medmnist_c, sure_vqa
 from medstress.perturb.scales.cifar_c import CIFAR_C
 from medstress.perturb.scales.imagecorruptions import IMAGECORRUPTIONS
 from medstress.perturb.scales.imagenet_c import IMAGENET_C
@@ -9,5 +9,14 @@ from medstress.perturb.scales.medimeta_c import MEDIMETA_C
 from medstress.perturb.scales.protocol import Scale
 
 SCALES: dict[ScaleName, Scale] = {
-    scale.name: scale for scale in (IMAGENET_C, IMAGECORRUPTIONS, CIFAR_C, medmnist_c.SCALE, MEDIMETA_C, sure_vqa.SCALE)
+    scale.name: scale
+    for scale in (
+        medfm_robust.SCALE,
+        IMAGENET_C,
+        IMAGECORRUPTIONS,
+        CIFAR_C,
+        medmnist_c.SCALE,
+        MEDIMETA_C,
+        sure_vqa.SCALE,
+    )
 }
