@@ -23,6 +23,9 @@ def _validate(arguments: argparse.Namespace) -> None:
         f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(project.runs)} runs, "
         f"{len(study.perturbations.types)} perturbations, {cells} cells"
     )
+    spared = [run for run in project.runs if study.attacks and not project.attacked(run)]
+    if spared:
+        print(f"not attacked, for want of gradients: {', '.join(spared)}")
 
 
 def _folder(arguments: argparse.Namespace) -> None:

@@ -110,6 +110,9 @@ class Study(Strict):
     attacks: list[Attack] = Field(
         default_factory=list, description="White-box attacks on every run that has gradients."
     )
+    attacked_datasets: list[str] = Field(
+        default_factory=list, description="Those of the study's data sets that attacks are made on; none means all."
+    )
     transfer: bool = Field(
         False, description="Also show each run the adversarial images of the other models; attacks must keep them."
     )

@@ -136,6 +136,12 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
 
 def _attack_problems(source: Path, study: Study, models: Mapping[str, ModelCard]) -> Iterator[Problem]:
     """Attacks without a run to attack, and tables without what they tell of."""
+    for index, dataset in enumerate(study.attacked_datasets):
+        if dataset not in study.datasets:
+            place: Key = ("attacked_datasets", index)
+            expected = f"one of the study's data sets: {', '.join(study.datasets)}"
+            hint = closest(dataset, study.datasets)
+            yield Problem(str(source), ".".join(map(str, place)), repr(dataset), expected, hint, line_of(source, place))
     if study.attacks and models and not any(isinstance(model, Learned) for model in models.values()):
         expected = "a run of a model with weights: a training-free one has no gradients to attack it with"
         yield Problem(str(source), "attacks", "no run with gradients", expected, line=line_of(source, ("attacks",)))

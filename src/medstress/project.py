@@ -165,6 +165,12 @@ class Project:
         return bool(self.study.attacks) and isinstance(self.model_of(run), Learned)
 
     @property
+    def attacked_datasets(self) -> list[str]:
+        """The data sets that attacks are made on."""
+        asked = self.study.attacked_datasets or self.study.datasets
+        return [dataset for dataset in self.study.datasets if self.study.attacks and dataset in asked]
+
+    @property
     def keeps_images(self) -> bool:
         """Whether adversarial images are written."""
         return any(attack.keep_images for attack in self.study.attacks)
@@ -188,13 +194,14 @@ class Project:
         """The runs whose adversarial images the others are shown: models as they are, without a strategy."""
         return [run for run in self.runs if self.study.transfer and self.attacked(run) and not self.runs[run].strategy]
 
-    def transfer_inputs(self, name: str) -> list[str]:
-        """The runs whose adversarial images a run is shown."""
-        return [run for run in self.transfer_sources() if run != name]
+    def transfer_inputs(self, name: str, dataset: str) -> list[str]:
+        """The runs whose adversarial images of a data set a run is shown."""
+        return [run for run in self.transfer_sources() if run != name and dataset in self.attacked_datasets]
 
     def score_spec(self, run: str, dataset: str) -> ScoreSpec:
         """The part of the configuration that score depends on."""
-        attacks = [attack.name for attack in self.study.attacks] if self.attacked(run) else []
+        made = self.attacked(run) and dataset in self.attacked_datasets
+        attacks = [attack.name for attack in self.study.attacks] if made else []
         return ScoreSpec(
             run=run,
             seed=self.runs[run].seed or 0,
@@ -230,6 +237,7 @@ class Project:
             levels=sorted(study.perturbations.levels),
             attacks={attack.name: list(attack.epsilons) for attack in study.attacks},
             attacked=[family for family, run in reversed(families.items()) if self.attacked(run.name)],
+            attacked_datasets=self.attacked_datasets,
             transfer=self.transfer_sources(),
             kept=[attack.name for attack in study.attacks if attack.keep_images],
             prompts={prompt.name: list(prompt.shares) for prompt in study.prompts},

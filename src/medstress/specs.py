@@ -131,6 +131,7 @@ class TableSpec(Strict):
         default_factory=dict, description="Radius of each attack at levels 1 to 5, in grey levels."
     )
     attacked: list[str] = Field(default_factory=list, description="Runs with gradients, which attacks are made on.")
+    attacked_datasets: list[str] = Field(default_factory=list, description="The data sets that attacks are made on.")
     transfer: list[str] = Field(
         default_factory=list, description="Runs whose adversarial images all other runs are shown."
     )

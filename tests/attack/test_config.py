@@ -6,6 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from medstress.cli import main
 from medstress.configfile import load_project
 from medstress.problems import ConfigError
 from tests.attack.conftest import attack
@@ -50,10 +51,28 @@ def test_only_runs_with_gradients_are_attacked(load):
 
 def test_images_of_a_model_are_shown_to_all_other_runs(load):
     project = load()
-    shown = {run: project.transfer_inputs(run) for run in project.runs}
+    shown = {run: project.transfer_inputs(run, "lung_ct_tumour") for run in project.runs}
     assert shown == {"box_fill": ["tiny_sam"], "tiny_sam": [], ADAPTED: ["tiny_sam"]}
     alone = load(transfer=False, tables=["segmentation_adversarial"])
-    assert not any(alone.transfer_inputs(run) for run in alone.runs)
+    assert not any(alone.transfer_inputs(run, "lung_ct_tumour") for run in alone.runs)
+
+
+def test_attacks_may_be_made_on_some_data_sets_alone(load):
+    project = load(attacked_datasets=["lung_ct_tumour"])
+    assert project.transfer_inputs("box_fill", "lung_ct_tumour") == ["tiny_sam"]
+    assert project.transfer_inputs("box_fill", "nuclei") == []
+    assert project.score_spec("tiny_sam", "lung_ct_tumour").unmoved == ["fgsm", "pgd"]
+    assert project.score_spec("tiny_sam", "nuclei").unmoved == []
+    assert project.table_spec().attacked_datasets == ["lung_ct_tumour"]
+    with pytest.raises(ConfigError, match="did you mean nuclei"):
+        load(attacked_datasets=["nucleus"])
+
+
+def test_validate_names_the_runs_that_are_not_attacked(load, monkeypatch, capsys):
+    load()
+    monkeypatch.setattr("sys.argv", ["medstress", "validate", "config/attacked.yaml"])
+    assert main() == 0
+    assert "not attacked, for want of gradients: box_fill\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ ADAPTED = {
     "runs": {"box": "Box_fill", "net": "Net", "net+lora": "Net + LoRA"},
     "scored_on": {"net+lora": ["many"]},
     "attacked": ["net", "net+lora"],
+    "attacked_datasets": ["many", "few"],
 }
 """What the strategy adds to the spec."""
 
@@ -48,6 +49,7 @@ def spec_of(**changes: object) -> TableSpec:
         "prompts": {"grown": [0.05, 0.1, 0.2, 0.3, 0.5]},
         "attacks": {"pgd": [2, 4, 6, 8, 10]},
         "attacked": ["net"],
+        "attacked_datasets": ["many", "few"],
         "transfer": ["net"],
         "kept": ["pgd"],
         "levels": list(LEVELS),

@@ -19,6 +19,7 @@ def spec(make_spec):
         runs={"box": "Box", "net": "Net", "far": "Far"},
         attacks={"fgsm": [2, 4, 6, 8, 10], "pgd": [1, 2, 3, 4, 5]},
         attacked=["net", "far"],
+        attacked_datasets=["many"],
         transfer=["net"],
         kept=["pgd"],
     )

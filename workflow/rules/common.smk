@@ -130,7 +130,7 @@ def seen_records(wildcards):
     ]
     transferred = [
         f"<results>/attacked/{run}/{dataset}.images.parquet"
-        for run in PROJECT.transfer_inputs(wildcards.run)
+        for run in PROJECT.transfer_inputs(wildcards.run, dataset)
     ]
     return perturbed + transferred
 
@@ -138,7 +138,8 @@ def seen_records(wildcards):
 def attacked_answers(wildcards):
     run, dataset = wildcards.run, wildcards.dataset
     answers = f"<results>/attacked/{run}/{dataset}.parquet"
-    return [answers] if PROJECT.attacked(run) else []
+    made = PROJECT.attacked(run) and dataset in PROJECT.attacked_datasets
+    return [answers] if made else []
 
 
 def code_of_run(run, stage):

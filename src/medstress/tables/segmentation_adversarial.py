@@ -49,7 +49,7 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keys(spec: TableSpec) -> Iterator[tuple[str, str, str, int]]:
-    for dataset in spec.datasets:
+    for dataset in spec.attacked_datasets:
         for run in spec.runs_on(dataset):
             if run in spec.attacked:
                 yield from ((dataset, run, attack, level) for attack in spec.attacks for level in spec.levels)

@@ -45,7 +45,7 @@ class _Cell(NamedTuple):
 
 
 def _cells(spec: TableSpec) -> Iterator[_Cell]:
-    for dataset in spec.datasets:
+    for dataset in spec.attacked_datasets:
         for attack in spec.kept:
             for level in spec.levels:
                 for source in spec.transfer:

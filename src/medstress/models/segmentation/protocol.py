@@ -29,8 +29,8 @@ class Parts:
     encoder, prompt_encoder and decoder match parameters; `blocks` matches parameters of the image encoder's blocks and
     has one group, the block's number. The others match whole names of linear modules: qkv (the fused query, key and
     value of every encoder block), encoder_outputs (the projection after attention), mlp_outputs (the last layer of
-    every encoder block's MLP), decoder_projections (query, value and output of every attention of the decoder). adapters
-    matches parameters of adapters that the model has. None where a model has no such part.
+    every encoder block's MLP), decoder_projections (query, value and output of every attention of the decoder).
+    adapters matches parameters of adapters that the model has. None where a model has no such part.
     """
 
     encoder: str

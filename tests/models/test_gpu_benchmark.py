@@ -1,0 +1,92 @@
+"""benchmarks/gpu.py measures what it says: run on a CPU with a tiny model, where only speed means nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import gpu
+from medstress.models.precision import Precision
+from medstress.models.segmentation.medsam import MedSamPixels
+from medstress.models.segmentation.sam import SamSegmenter
+from tests.models.sam_files import tiny_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return tiny_model().config
+
+
+@pytest.fixture(scope="module")
+def segmenter(config):
+    model = tiny_model().train(False)
+    return SamSegmenter(model, MedSamPixels(model.prompt_encoder.input_image_size), batch=2)
+
+
+def test_both_ways_are_measured_on_the_same_weights(config):
+    ways, agreement = gpu.compare(config, CPU, (1, 2), 4)
+    assert [way.name for way in ways] == ["fp32, 1 at a time", "bf16, 1 at a time", "bf16, 2 at a time"]
+    assert all(min(way.encoder, way.predict, way.tflops) > 0 for way in ways)
+    # Operations an image are the same whatever the way.
+    assert np.ptp([way.tflops / way.encoder for way in ways]) < 1e-12
+    assert 0 < agreement.difference < 10
+    assert 0.9 < agreement.signs <= 1
+
+
+def test_a_way_agrees_with_itself_and_bf16_does_not_quite(segmenter):
+    images, boxes = gpu.drawn_images(64, 3)
+    same = gpu.agreement_of(segmenter, segmenter, images, boxes)
+    assert (same.difference, same.signs) == (0, 1)
+    rounded = SamSegmenter(
+        segmenter.model, segmenter.preprocessing, batch=2, precision=Precision("cpu", torch.bfloat16)
+    )
+    other = gpu.agreement_of(segmenter, rounded, images, boxes)
+    assert other.difference > 1e-3
+
+
+def test_operations_are_counted(segmenter):
+    """The products of the encoder, by hand: patches, 2 blocks (one in windows of 3, padded to 6), and the neck."""
+    patches, width, mlp, neck = 16, 24, 32, 16
+    projections = {windows: 2 * tokens * width * 4 * width for windows, tokens in ((True, 36), (False, 16))}
+    attention = 2 * 2 * (4 * 9 * 9 * width + 16 * 16 * width)
+    blocks = sum(projections.values()) + attention + 2 * (2 * patches * 2 * width * mlp)
+    ends = 2 * patches * (3 * 16 * 16) * width + 2 * patches * width * neck + 2 * patches * neck * neck * 9
+    # Relative positions are small products besides.
+    assert 1 <= gpu.encoder_flops(segmenter) / (blocks + ends) < 1.15
+
+
+def test_images_and_boxes_are_drawn_alike_each_time():
+    first, second = (gpu.drawn_images(48, 2) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(first[0], second[0], strict=True))
+    assert first[1] == second[1]
+    for ((x0, y0, x1, y1),) in first[1]:
+        assert 0 <= x0 < x1 <= 48
+        assert 0 <= y0 < y1 <= 48
+
+
+def test_a_matrix_product_has_a_speed(monkeypatch):
+    monkeypatch.setattr(gpu, "_MATMUL_SECONDS", 1e-3)
+    assert gpu.matmul_tflops(CPU, torch.float32, 64) > 0
+
+
+def test_the_table_and_what_is_not_reached():
+    ways = [gpu.Way("fp32", 10.0, 5.0, 4.0), gpu.Way("bf16", 90.0, 20.0, 36.0)]
+    rows = gpu.table_of(ways, 400.0)
+    assert rows[-1] == "| bf16 | 90.0 | 9.0 | 20.0 | 4.0 | 36.0 | 9% |"
+    assert gpu.verdict_of(ways, gpu.Agreement(0.01, 1.0)) == []
+    slow = [ways[0], gpu.Way("bf16", 20.0, 20.0, 36.0)]
+    wrong = gpu.verdict_of(slow, gpu.Agreement(0.2, 0.9))
+    assert len(wrong) == 3
+    assert "2.0 times as fast, less than 8" in wrong[0]
+
+
+def test_without_a_gpu_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main() == 0
+    assert capsys.readouterr().out == "No CUDA device: nothing is measured.\n"
