@@ -48,7 +48,7 @@ if per_box:
         print(f"{name:34} {1e3 * value:9.1f} {value / per_box['sam_predict']:6.1f}")
 
 per_view = {
-    case["name"].removeprefix("test_"): case["stats"]["median"] / case["extra_info"]["views"]
+    case["name"].removeprefix("test_"): case["stats"]["min"] / case["extra_info"]["views"]
     for case in everything
     if "views" in case["extra_info"]
 }

@@ -132,6 +132,30 @@ def test_model_cards_have_the_keys_of_their_adapter(project):
     assert problems()["adapter"].hint == "box_fill"
 
 
+def test_a_type_that_fits_no_data_set_is_a_mistake_unless_the_study_says_so(project):
+    small, types = project / "small.yaml", {"types": ["jpeg", "oct_blink"]}
+    given = {"study": "small", "datasets": ["nuclei"], "runs": ["box_fill"], "perturbations": types}
+    small.write_text(yaml.safe_dump(given))
+    assert "oct_blink is for oct" in problems(small)["perturbations.types.1"].expected
+    spoil(small, perturbations=types | {"unfitting": "leave_out"})
+    study = load_project(small)
+    assert study.perturbations_on("nuclei") == ["jpeg"]
+    assert study.table_spec().perturbations == ["jpeg"]
+    # What is no type at all stays a mistake.
+    spoil(small, perturbations={"types": ["jpeg", "oct_blank"], "unfitting": "leave_out"})
+    assert "perturbations.types.1" in problems(small)
+
+
+def test_the_table_of_moved_prompts_needs_some(project):
+    spoil(project / "config.yaml", tables=["segmentation_prompts"], prompts=[])
+    assert "`prompts`" in problems()["tables.0"].expected
+    spoil(project / "config.yaml", prompts=[{"name": "shifted", "kind": "shift"}])
+    study = load_project(project / "config.yaml")
+    assert study.table_spec().prompts == {"shifted": [0.05, 0.1, 0.2, 0.3, 0.5]}
+    assert study.predict_spec("box_fill", "nuclei").levels == [1, 2, 3, 4, 5]
+    assert study.score_spec("box_fill", "nuclei").unmoved == ["shifted"]
+
+
 def test_tables_of_strategies_need_a_strategy(project):
     spoil(project / "config.yaml", runs=["box_fill"])
     assert "segmentation_strategies and trainable_parameters" in problems()["tables"].expected

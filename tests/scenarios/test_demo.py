@@ -16,9 +16,27 @@ from tests.scenarios.workflow import copy_project, environment
 
 pytestmark = pytest.mark.scenario
 
-PAGES = ["README.md", "config/README.md", "results/README.md", "docs/development.md", "docs/slurm.md"]
+PAGES = [
+    "README.md",
+    "config/README.md",
+    "results/README.md",
+    "docs/development.md",
+    "docs/slurm.md",
+    "docs/models.md",
+    "docs/datasets.md",
+]
 # Not run here: `make test` is what runs this file, installing is what came before it, and test_slurm.py has a Slurm.
 ELSEWHERE = {"make test", ".ci/run", "snakemake --profile slurm all"}
+STRATEGIES = {
+    "full": "Full",
+    "decoder_only": "Decoder only",
+    "decoder_prompt": "Decoder and prompt encoder",
+    "encoder_partial": "Last encoder blocks",
+    "adapter_only": "Adapters",
+    "lora": "LoRA",
+    "lora_plus_encoder": "LoRA+ on the encoder",
+    "lora_plus_decoder": "LoRA+ on the decoder",
+}
 RUN = {
     "make demo",
     "make bench",
@@ -32,6 +50,7 @@ RUN = {
     "--levels 1-3 --workers 2",
     "medstress export results/demo nuclei results/nuclei_folder --format folder",
     "make gallery",
+    "snakemake fetch --profile local --configfile config/ci.yaml",
     "python -m benchmarks.reach vignette hair",
 }
 
@@ -81,12 +100,11 @@ def test_both_models_on_four_data_sets_with_intervals_or_few_groups(demo):
     rows = [line for line in text.splitlines() if "| Box fill" in line or "| GrabCut" in line]
     assert len(rows) == 8
     learned = [line for line in text.splitlines() if "| Tiny SAM " in line]
-    assert len(learned) == 4 + 4
+    assert len(learned) == 4 + 8
     for row in rows:
         assert re.search(r"\d\.\d+ (\(few groups\)|\[[\d.]+, [\d.]+\])", row), row
     table = pd.read_csv(folder / "results/demo/tables/segmentation_main.csv")
-    strategies = {"tiny_sam+full", "tiny_sam+decoder_only", "tiny_sam+lora"}
-    assert set(table["run"]) == {"box_fill", "grabcut", "tiny_sam"} | strategies
+    assert set(table["run"]) == {"box_fill", "grabcut", "tiny_sam"} | {f"tiny_sam+{name}" for name in STRATEGIES}
     assert (table["n_objects"] > 0).all()
 
 
@@ -94,9 +112,16 @@ def test_strategies_stand_beside_the_baselines_with_mean_and_spread(demo):
     text = (demo[0] / "results/demo/tables/segmentation_strategies.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| Brain MRI tumour")]
     names = {line.split("|")[2].strip() for line in rows}
-    titles = {"Box fill", "GrabCut", "Tiny SAM", "Tiny SAM + Full", "Tiny SAM + Decoder only", "Tiny SAM + LoRA"}
-    assert names == titles
-    assert all(re.search(r"\d\.\d+ ± \d\.\d+", line) for line in rows if "+" in line)
+    assert names == {"Box fill", "GrabCut", "Tiny SAM"} | {f"Tiny SAM + {title}" for title in STRATEGIES.values()}
+    assert all(re.search(r"\d\.\d+ ± \d\.\d+", line) for line in rows if "+ LoRA |" in line)
+
+
+def test_attacks_cost_every_model_more_the_larger_the_radius(demo):
+    table = pd.read_csv(demo[0] / "results/demo/tables/segmentation_adversarial.csv")
+    assert set(table["run"]) == {"tiny_sam"} | {f"tiny_sam+{name}" for name in STRATEGIES}
+    assert set(table["dataset"]) == {"brain_mri_tumour"}
+    plain = table[(table["run"] == "tiny_sam") & (table["attack"] == "pgd")].set_index("level")["iou_drop"]
+    assert plain[5] > plain[1] > 0
 
 
 def test_the_report_needs_no_network(demo):

@@ -31,7 +31,7 @@ def frame_of(folder: Path, rows: list[ScoreRow]) -> pd.DataFrame:
 
 @pytest.fixture
 def rows(make_score: MakeScore) -> list[ScoreRow]:
-    """Five patients: noise takes .1 a level from the net, jpeg .3, a grown box .02 a level, fgsm .4; Dice is .1 more."""
+    """Five patients: noise takes .1 a level of the net, jpeg .3, a grown box .02 a level, fgsm .4; Dice is .1 more."""
     made = []
     for name in PATIENTS:
         for metric, more in (("iou", 0.0), ("dice", 0.1)):
