@@ -11,7 +11,7 @@ from tests.perturb.long_runs import dataset_command, folder_command, peak_mib, w
 FEW = 40
 TIMES = (1, 4, 16)
 WORKERS = 2
-TYPE = "salt_and_pepper"
+TYPE = "translation"
 
 
 def main() -> None:

@@ -20,11 +20,21 @@ def _start_worker() -> None:
     _one_thread()
     # Ctrl-C goes to the workers, too; they end without a word, and the process that started them speaks.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _one_thread() -> None:
     # Work is spread over processes; threads inside each would only compete.
     cv2.setNumThreads(1)
+
+
+def _submit(pool: ProcessPoolExecutor, make: Callable[[Item], Made], item: Item) -> Future[Made]:
+    # This may start a worker, which inherits the mask: Ctrl-C waits until it is ready to end without a word.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(make, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[tuple[Item, Made]]:
@@ -40,7 +50,7 @@ def in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) 
     waiting: deque[tuple[Item, Future[Made]]] = deque()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         for item in items:
-            waiting.append((item, pool.submit(make, item)))
+            waiting.append((item, _submit(pool, make, item)))
             if len(waiting) >= workers * _WAITING:
                 first, future = waiting.popleft()
                 yield first, future.result()
