@@ -5,6 +5,7 @@
 #
 # PYTHON         interpreter to start from (3.11 or newer)
 # STUDY          configuration to run instead of the demo
+# QUICK          with bench: a few cases, to see that it runs
 # TORCH_INDEX    package index for PyTorch; https://download.pytorch.org/whl/cpu holds the small CPU build for Linux
 
 PYTHON ?= python3
@@ -41,11 +42,11 @@ lint: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	@mkdir -p .benchmarks
 	$(BIN)/python -m pytest benchmarks -q --benchmark-enable --benchmark-timer=time.process_time \
-	    --benchmark-json=.benchmarks/last.json --benchmark-quiet
+	    --benchmark-json=.benchmarks/last.json --benchmark-quiet $(if $(QUICK),-k "ssim or mri_motion")
 	@$(BIN)/python benchmarks/ratios.py .benchmarks/last.json
-	@$(BIN)/python -m benchmarks.peers
-	@$(BIN)/python -m benchmarks.workers
-	@$(BIN)/python -m benchmarks.memory
+	$(if $(QUICK),,@$(BIN)/python -m benchmarks.peers)
+	$(if $(QUICK),,@$(BIN)/python -m benchmarks.workers)
+	$(if $(QUICK),,@$(BIN)/python -m benchmarks.memory)
 
 gallery: $(VENV)/installed
 	$(BIN)/python docs/gallery.py
