@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import Learned, ModelCard
+from medstress.cards.model import DeepLabV3, Learned, ModelCard, UNet
 from medstress.cards.strategy import Strategy
 from medstress.config import BANDS, RUN_PATTERN, Perturbations, Study
 from medstress.perturb.catalogue import types_of
@@ -70,6 +70,8 @@ def _expected_of_run(match: re.Match[str], cards: Mapping[str, Mapping[str, Any]
         return f"{match['model']} alone: only a run with a strategy has a training set or a seed"
     if match["strategy"] and model is not None and not isinstance(model, Learned):
         return f"{match['model']} alone: it is training-free, so no strategy can adapt it"
+    if not match["strategy"] and isinstance(model, UNet | DeepLabV3) and model.weights is None:
+        return f"{match['model']}+ a strategy: its card has no weights, and drawn ones know nothing"
     return _expected_of_training(match, strategy, datasets) if strategy is not None else ""
 
 

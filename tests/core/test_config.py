@@ -168,6 +168,7 @@ def test_tables_of_strategies_need_a_strategy(project):
         ("tiny_sam~seed0", "tiny_sam alone"),
         ("tiny_sam+lora~seed7", "one of the strategy's seeds: 0, 1"),
         ("tiny_sam+lora@kidney", "one of the study's data sets"),
+        ("unet", "a strategy: its card has no weights"),
     ],
 )
 def test_parts_of_a_run_go_together(project, run, expected):
