@@ -155,6 +155,13 @@ def _attack_problems(source: Path, study: Study, models: Mapping[str, ModelCard]
             yield Problem(str(source), f"tables.{index}", repr(table), expected, line=line)
 
 
+def _split_problems(source: Path, study: Study, strategies: Mapping[str, Strategy]) -> Iterator[Problem]:
+    """Adapted runs on images that they were trained or chosen on."""
+    if study.split != "test" and strategies:
+        expected = "test: a run has a strategy, which is trained on train and chosen on val"
+        yield Problem(str(source), "split", repr(study.split), expected, line=line_of(source, ("split",)))
+
+
 def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
@@ -214,6 +221,7 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         )
     if study is not None:
         problems += _attack_problems(source, study, cards["models"])
+        problems += _split_problems(source, study, cards["strategies"])
     if study is not None and set(cards["datasets"]) == set(study.datasets):
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:

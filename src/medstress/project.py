@@ -141,6 +141,9 @@ class Project:
         model = self.models[run.model]
         assert isinstance(model, Learned)
         strategy, card = self.strategies[run.strategy], self.datasets[run.trainset]
+        # What only names or schedules: a new title must not cost a training.
+        model = model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": None})
+        strategy = strategy.model_copy(update={"title": ""})
         # What only perturbations need to know of the images.
         scene = {"background": card.background, "window": card.window} if strategy.augmentation else {}
         return FinetuneSpec(model=model, strategy=strategy, trainset=run.trainset, seed=run.seed, **scene)

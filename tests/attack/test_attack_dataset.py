@@ -211,6 +211,11 @@ def test_what_is_known_costs_no_gradient(records, tmp_path):
     for changed in ({"code": "new"}, {"weights": "new"}):
         assert run(tmp_path, records, NetSegmenter(), spec(attack("fgsm")), **changed)[1].reused == 0
     assert run(tmp_path, records, NetSegmenter(), spec(attack("fgsm", targeted=True)))[1].reused == 0
+    # Answers are asked for in the card's batches, whose size the last bits of sums depend on.
+    known = spec(attack("fgsm"))
+    for change, reused in (({"title": "Another"}, 18), ({"batch": known.model.batch + 1}, 0)):
+        other = known.model_copy(update={"model": known.model.model_copy(update=change)})
+        assert run(tmp_path, records, NetSegmenter(), other)[1].reused == reused
 
 
 def test_a_random_start_depends_on_names_alone(records, tmp_path):

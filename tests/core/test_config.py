@@ -48,7 +48,9 @@ def test_every_study_that_ships_is_valid(study, monkeypatch):
 
 def test_every_card_that_ships_is_valid(project):
     names = {kind: sorted(path.stem for path in (project / kind).glob("*.yaml")) for kind in ("datasets", "models")}
-    spoil(project / "config.yaml", datasets=names["datasets"], runs=names["models"], tables=["calibration"])
+    untrained = {name: f"{name}+full@nuclei" for name in ("unet", "deeplabv3")}
+    runs = [untrained.get(name, name) for name in names["models"]]
+    spoil(project / "config.yaml", datasets=names["datasets"], runs=runs, tables=["calibration"])
     assert len(load_project(project / "config.yaml").models) == len(names["models"])
 
 
@@ -154,6 +156,18 @@ def test_the_table_of_moved_prompts_needs_some(project):
     assert study.table_spec().prompts == {"shifted": [0.05, 0.1, 0.2, 0.3, 0.5]}
     assert study.predict_spec("box_fill", "nuclei").levels == [1, 2, 3, 4, 5]
     assert study.score_spec("box_fill", "nuclei").unmoved == ["shifted"]
+
+
+def test_what_a_strategy_was_trained_or_chosen_on_is_not_scored(project):
+    spoil(project / "config.yaml", split="val")
+    assert "trained on train and chosen on val" in problems()["split"].expected
+
+
+def test_a_new_title_does_not_cost_a_training(project):
+    before = load_project(project / "config.yaml").finetune_spec("tiny_sam+lora@brain_mri_tumour~seed0")
+    spoil(project / "models" / "tiny_sam.yaml", title="Another", gpu=0)
+    spoil(project / "strategies" / "lora.yaml", title="Another")
+    assert load_project(project / "config.yaml").finetune_spec("tiny_sam+lora@brain_mri_tumour~seed0") == before
 
 
 def test_tables_of_strategies_need_a_strategy(project):

@@ -122,6 +122,30 @@ def test_a_download_with_another_layout_says_what_came(server: Server, tmp_path:
     assert not (tmp_path / FOLDER).exists()
 
 
+def test_files_of_a_card_before_it_was_changed_are_left_out(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/old.zip": File(zip_of({"pictures/a.png": b"old"})), "/images.zip": File(IMAGES)}
+    server.files["/masks.zip"] = File(MASKS)
+    old, *rest = ({"url": f"{server.base}/{name}.zip", "unpack": True} for name in ("old", "images", "masks"))
+    with pytest.raises(MedstressError, match=r"or delete .*/\.lesions\.partial to fetch again"):
+        fetch(dataset_spec(server, downloads=[old, rest[1]]), tmp_path, HASTY)
+    fetch(dataset_spec(server), tmp_path, HASTY)
+    assert content_of(tmp_path / FOLDER) == LESIONS
+    missing = {"url": f"{server.base}/missing.zip", "unpack": True}
+    with pytest.raises(MedstressError, match="no such file"):
+        fetch(dataset_spec(server, downloads=[*rest, old, missing]), tmp_path / "more", HASTY)
+    fetch(dataset_spec(server), tmp_path / "more", HASTY)
+    assert content_of(tmp_path / "more" / FOLDER) == LESIONS
+
+
+def test_half_a_copy_of_a_mirror_is_left_out(server: Server, tmp_path: Path) -> None:
+    half = tmp_path / "downloads/datasets/.lesions.partial/content/images/b.png"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"hal")
+    server.files |= {"/images.zip": File(IMAGES), "/masks.zip": File(MASKS)}
+    fetch(dataset_spec(server), tmp_path, HASTY)
+    assert content_of(tmp_path / FOLDER) == LESIONS
+
+
 def test_a_half_copied_folder_is_never_touched(server: Server, tmp_path: Path) -> None:
     (tmp_path / FOLDER / "images").mkdir(parents=True)
     (tmp_path / FOLDER / "images" / "a.png").write_bytes(b"mine")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from medstress.errors import MedstressError
-from medstress.fetch.http import NotThereError, Patience, Remote, download, file_name, shown
+from medstress.fetch.http import Patience, download, file_name
+from medstress.fetch.request import NotThereError, Remote, shown
 from tests.fetch.conftest import HASTY
 from tests.fetch.server import File, Server
 

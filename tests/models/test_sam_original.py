@@ -98,7 +98,7 @@ def test_files_that_answers_depend_on(path, tmp_path):
     assert weight_files(sam_card(tmp_path / "nothing.pth")) == []
     folder = tmp_path / "folder"
     folder.mkdir()
-    for name in ("config.json", "pytorch_model.bin", "README.md"):
+    for name in ("config.json", "pytorch_model.bin", "README.md", ".origin.json", ".fetched.json"):
         (folder / name).touch()
     assert [item.name for item in weight_files(medsam_card(folder))] == ["config.json", "pytorch_model.bin"]
     (folder / "model.safetensors").touch()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ READY = "make -o .venv/installed -o .venv/installed-test"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = copy_project(tmp_path_factory.mktemp("newcomer") / "medstress").folder
+    shutil.copytree(ROOT / "docs", folder / "docs")
     (folder / ".venv").symlink_to(Path(sys.prefix))
     return folder, shell(folder, f"{READY} demo")
 

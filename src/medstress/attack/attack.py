@@ -23,8 +23,8 @@ from medstress.records import PerturbedRow, PredictionRow, record_writer
 from medstress.runs import adversarial_name
 from medstress.specs import AttackSpec
 
-# What does not touch the images: names, schedules, and the levels, of which each is a unit of its own.
-_NOT_ASKED = {"name", "title", "baseline", "gpu", "batch", "download"}
+# What touches neither images nor answers: names, schedules, and the levels, of which each is a unit of its own.
+_NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}
 _NOT_DRAWN = {"epsilons", "steps", "keep_images"}
 # The most images that `batch: auto` takes at a time.
 _MOST_IMAGES = 32

@@ -33,6 +33,8 @@ class Download(Strict):
             raise ValueError("exactly one of hub, url and by_hand")
         if self.url is None and (self.sha256 or self.unpack):
             raise ValueError("sha256 and unpack belong to `url`")
+        if self.hub is None and (self.files or self.dataset or self.revision != "main"):
+            raise ValueError("files, revision and dataset belong to `hub`")
         path = PurePosixPath(self.into)
         if path.is_absolute() or ".." in path.parts:
             raise ValueError("`into` must lie below the folder of the card")

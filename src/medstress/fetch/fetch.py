@@ -11,9 +11,10 @@ from pathlib import Path
 from medstress.cards.download import Download
 from medstress.errors import MedstressError
 from medstress.fetch.archive import unpack
-from medstress.fetch.http import PATIENT, Patience, Remote, download, file_name, sha256_of, shown
+from medstress.fetch.http import PATIENT, Patience, download, file_name, sha256_of
 from medstress.fetch.hub import fetch_from_hub
 from medstress.fetch.mirror import Mirror, copy_whole, mirror_from_environment
+from medstress.fetch.request import Remote, shown
 from medstress.records import atomic_path
 from medstress.specs import FetchSpec
 
@@ -78,10 +79,11 @@ def _made(folder: Path) -> Path:
 
 def _gathered(spec: FetchSpec, staged: Path, mirror: Mirror | None, patience: Patience) -> str:
     """Fill `content` in the staged folder, going on from what an earlier run has there; where the files came from."""
+    _forget_other_cards(spec, staged)
     content, items = _made(staged) / "content", staged / "items"
-    if mirror is not None and not items.is_dir():
+    if not items.is_dir():
         shutil.rmtree(content, ignore_errors=True)  # half a copy
-        if copied := copy_whole(spec.name, spec.downloads, mirror, content):
+        if mirror is not None and (copied := copy_whole(spec.name, spec.downloads, mirror, content)):
             return str(copied)
     sources = [_brought(number, spec, staged, mirror, patience) for number in range(len(spec.downloads))]
     files = [path.relative_to(item) for item in items.iterdir() for path in item.rglob("*") if path.is_file()]
@@ -96,16 +98,33 @@ def _gathered(spec: FetchSpec, staged: Path, mirror: Mirror | None, patience: Pa
     return "; ".join(sources)
 
 
+def _forget_other_cards(spec: FetchSpec, staged: Path) -> None:
+    """Drop what a stopped run brought for downloads that the card does not name any more."""
+    now = [item.model_dump(mode="json") for item in spec.downloads]
+    marks = {int(path.stem): path for path in (staged / "done").glob("*.json")}
+    stale = [
+        number
+        for number, path in marks.items()
+        if json.loads(path.read_text(encoding="utf-8"))["download"] != dict(enumerate(now)).get(number)
+    ]
+    # The content is made of all downloads together: of other ones nothing in it can be told apart.
+    joined = (staged / "items").is_dir() and (staged / "content").is_dir()
+    if joined and (stale or len(marks) < len(now)):
+        shutil.rmtree(staged)
+        return
+    for number in stale:
+        marks[number].unlink()
+        shutil.rmtree(staged / "items" / str(number), ignore_errors=True)
+
+
 def _brought(number: int, spec: FetchSpec, staged: Path, mirror: Mirror | None, patience: Patience) -> str:
     """Bring one of the card's downloads into a staged folder, unless an earlier run did; where it came from."""
     item = spec.downloads[number]
     mark, parts = staged / "done" / f"{number}.json", _made(staged / "parts" / str(number))
     if mark.is_file():
-        known = json.loads(mark.read_text(encoding="utf-8"))
-        if known["download"] == item.model_dump(mode="json"):
-            return str(known["source"])
+        return str(json.loads(mark.read_text(encoding="utf-8"))["source"])
     own = staged / "items" / str(number)
-    shutil.rmtree(own, ignore_errors=True)  # of a run that was killed, or of a card that was changed
+    shutil.rmtree(own, ignore_errors=True)  # of a run that was killed
     bring = _from_hub if item.hub else _from_url
     source = bring(item, spec.name, parts, _made(own) / item.into, mirror, patience)
     with atomic_path(mark) as temporary:
@@ -125,6 +144,7 @@ def _from_url(item: Download, card: str, parts: Path, place: Path, mirror: Mirro
         download(Remote(item.url, token or None, item.token, item.sha256), target, patience)
     if item.unpack:
         unpacked = parts / "unpacked"
+        shutil.rmtree(unpacked, ignore_errors=True)  # of a run that was killed
         log.info("unpacked %s: %d files", name, unpack(target, unpacked))
         _made(place.parent)
         unpacked.replace(place)
@@ -177,7 +197,7 @@ def _check_layout(spec: FetchSpec, content: Path) -> None:
         shown_names = ", ".join(has[:20]) + (", ..." if len(has) > 20 else "")
         raise MedstressError(
             f"{spec.name}: what was fetched has no {_names(absent, content)}; it has {shown_names or 'nothing'}. The "
-            f"files lie in {content}. Correct the paths in the card, or delete that folder to fetch again."
+            f"files lie in {content}. Correct the paths in the card, or delete {content.parent} to fetch again."
         )
 
 

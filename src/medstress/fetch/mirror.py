@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from medstress.cards.download import Download
 from medstress.errors import MedstressError
-from medstress.fetch.http import NotThereError, Patience, Remote, check_space, download, file_name, sha256_of, shown
+from medstress.fetch.http import Patience, check_space, download, file_name, sha256_of
+from medstress.fetch.request import NotThereError, Remote, shown
 
 log = logging.getLogger("medstress")
 

@@ -30,7 +30,8 @@ def weight_files(card: ModelCard) -> list[Path]:
         return [path]
     # A folder of the hub may hold the same weights in several formats; safetensors are read where there are any.
     wanted = {".json", ".safetensors" if any(path.glob("*.safetensors")) else ".bin"}
-    return sorted(found for found in path.glob("*") if found.suffix in wanted)
+    # Hidden ones say where a folder came from, which no answer depends on.
+    return sorted(found for found in path.glob("*") if found.suffix in wanted and not found.name.startswith("."))
 
 
 def load_segmenter(card: ModelCard) -> Segmenter:
