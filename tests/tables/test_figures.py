@@ -11,7 +11,7 @@ import pytest
 from medstress.errors import MedstressError
 from medstress.figures import image_grid
 from medstress.figures.registry import FIGURES
-from medstress.figures.style import style
+from medstress.figures.style import colours_of, markers_of, style
 from medstress.figures.write import write_figure
 from medstress.names import FigureName
 from medstress.records import ScoreRow, write_rows
@@ -167,3 +167,9 @@ def test_missing_records_are_named(toy, tmp_path: Path) -> None:  # type: ignore
     with pytest.raises(MedstressError, match=r"many/gaussian_noise\.parquet is not among the records"):
         write_figure(toy.spec, "image_grid", toy.sources | {"perturbed": toy.sources["perturbed"][1:]}, outputs)
     assert not list(tmp_path.iterdir())
+
+
+def test_no_two_runs_look_alike():
+    runs = [f"run{index}" for index in range(20)]
+    colours, markers = colours_of(runs), markers_of(runs)
+    assert len({(colours[run], markers[run]) for run in runs}) == 20

@@ -57,8 +57,9 @@ def colours_of(runs: Sequence[str]) -> dict[str, str]:
 
 
 def markers_of(runs: Sequence[str]) -> dict[str, str]:
-    """A marker for each run, in the study's order."""
-    return {run: _MARKERS[index % len(_MARKERS)] for index, run in enumerate(runs)}
+    """A marker for each run, in the study's order; where colours repeat, markers are others."""
+    count = len(_MARKERS)
+    return {run: _MARKERS[(index + 3 * (index // count)) % count] for index, run in enumerate(runs)}
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
