@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -208,7 +209,15 @@ def test_an_interrupted_run_ends_without_a_traceback(folder, tmp_path, workers):
         shutil.copy(folder / "b.png", folder / f"more_{index:02d}.png")
     command = [sys.executable, "-m", "medstress.cli", "perturb", str(folder), str(out), "--modality", "microscopy"]
     command += ["--workers", str(workers)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # A shell that starts tests in the background lets them ignore Ctrl-C; a person's shell does not.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heard,  # noqa: PLW1509  (no threads here)
+    )
     while process.poll() is None and len(list(out.rglob("*.png"))) < 10 * workers:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
