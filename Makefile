@@ -1,6 +1,6 @@
 # make demo    set up and run the embedded study            make test    set up and run every check
 # make bench   speed, with peers in the same run            make clean   remove the environment and the results
-# make test-sam run the tests of the extra `sam` in an environment of its own, beside the first
+# make test-extras   run the tests of the extras `clip` and `sam` in an environment of their own, beside the first
 # make gallery docs/gallery.md and docs/scales.md, with pictures of every perturbation
 #
 # PYTHON         interpreter to start from (3.11 or newer)
@@ -12,11 +12,11 @@ PYTHON ?= python3
 STUDY ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
-SAM_VENV := .venv-sam
+EXTRAS_VENV := .venv-extras
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test test-sam lint bench gallery clean
+.PHONY: demo test test-extras lint bench gallery clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -28,8 +28,8 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-test-sam: $(SAM_VENV)/installed
-	$(SAM_VENV)/bin/python -m pytest tests/sam_extra
+test-extras: $(EXTRAS_VENV)/installed
+	$(EXTRAS_VENV)/bin/python -m pytest tests/extras
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ gallery: $(VENV)/installed
 	$(BIN)/python docs/gallery.py
 
 clean:
-	rm -rf $(VENV) $(SAM_VENV) results/*/ .snakemake .benchmarks
+	rm -rf $(VENV) $(EXTRAS_VENV) results/*/ .snakemake .benchmarks
 
 # The stamp is made anew when the pins change.
 $(VENV)/installed: envs/requirements.lock pyproject.toml
@@ -67,10 +67,10 @@ $(VENV)/installed-test: $(VENV)/installed envs/requirements-test.lock
 	$(PIP) install $(EXTRA_INDEX) -r envs/requirements.lock -r envs/requirements-test.lock
 	@touch $@
 
-# What the first environment has, and the extra: torchvision must not be where transformers is tested without it.
-$(SAM_VENV)/installed: $(VENV)/installed-test envs/requirements-sam.lock
-	$(BIN)/python -m venv --clear $(SAM_VENV)
+# What the first environment has, and the extras: torchvision must not be where transformers is tested without it.
+$(EXTRAS_VENV)/installed: $(VENV)/installed-test envs/requirements-extras.lock
+	$(BIN)/python -m venv --clear $(EXTRAS_VENV)
 	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-	    > "$$($(SAM_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth"
-	$(SAM_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r envs/requirements-sam.lock
+	    > "$$($(EXTRAS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth"
+	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r envs/requirements-extras.lock
 	@touch $@

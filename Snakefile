@@ -15,6 +15,9 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/slices.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/code.smk"
 include: "workflow/rules/resources.smk"
 
 
@@ -36,6 +39,9 @@ include: "workflow/rules/prepare_dataset.smk"
 include: "workflow/rules/perturb.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/embed_texts.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/classify.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/table.smk"
@@ -48,6 +54,7 @@ localrules:
     fetch,
     fetch_dataset,
     fetch_weights,
+    classify,
     score,
     table,
     figure,

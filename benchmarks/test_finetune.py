@@ -10,10 +10,11 @@ from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEnc
 
 from medstress.adapt.batches import cached_batches, fresh_batches
 from medstress.adapt.examples import read_examples
+from medstress.adapt.segmentation import SegmentationLearner
 from medstress.adapt.trainable import apply_strategy, set_training_mode
 from medstress.adapt.trainer import Training
-from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import Sam
+from medstress.cards.segmentation import SegmentationCard
+from medstress.cards.segmenter import Sam
 from medstress.cards.strategy import DecoderOnly
 from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
@@ -33,7 +34,7 @@ BATCH, STEPS = 4, 4
 def lesions(tmp_path_factory):
     """Images of brain tumours."""
     folder: Path = tmp_path_factory.mktemp("lesions")
-    card = DatasetCard.model_validate(
+    card = SegmentationCard.model_validate(
         yaml.safe_load((ROOT / "config/datasets/brain_mri_tumour.yaml").read_text(encoding="utf-8"))
     )
     images, samples = folder / "images.parquet", folder / "samples.parquet"
@@ -85,8 +86,9 @@ def measure(benchmark, card, lesions, folder, views):
     )
     segmenter = load(card)
     apply_strategy(segmenter.model, segmenter.parts, strategy, 0, name=card.name)
-    training = Training(segmenter, card, strategy, strategy.learning_rate, 0, folder / "rate0.pt")
     batches = cached_batches(segmenter, lesions, strategy, 0, folder) if views else fresh_batches(lesions, strategy, 0)
+    learner = SegmentationLearner(segmenter, batches, [])
+    training = Training(learner, card, strategy, strategy.learning_rate, 0, folder / "rate0.pt")
     set_training_mode(segmenter.model)
 
     def epoch():

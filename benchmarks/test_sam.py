@@ -14,8 +14,8 @@ import yaml
 from transformers import SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import Sam
+from medstress.cards.segmentation import SegmentationCard
+from medstress.cards.segmenter import Sam
 from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.journal import Journal
@@ -39,7 +39,7 @@ CARD = Sam.model_validate(yaml.safe_load((ROOT / "config/models/tiny_sam.yaml").
 def nuclei(tmp_path_factory):
     """All tiles with the boxes of their nuclei: 16 images, 120 boxes."""
     folder: Path = tmp_path_factory.mktemp("nuclei")
-    card = DatasetCard.model_validate(
+    card = SegmentationCard.model_validate(
         yaml.safe_load((ROOT / "config/datasets/nuclei.yaml").read_text(encoding="utf-8"))
     )
     images, samples = folder / "images.parquet", folder / "samples.parquet"
@@ -110,7 +110,7 @@ TYPES = ("gaussian_noise", "jpeg", "motion_blur", "rotation")
 def tumours(tmp_path_factory):
     """Records of a study with one box an image: 4 images, 4 types at five levels, 80 perturbed images."""
     folder: Path = tmp_path_factory.mktemp("tumours")
-    card = DatasetCard.model_validate(
+    card = SegmentationCard.model_validate(
         yaml.safe_load((ROOT / "config/datasets/lung_ct_tumour.yaml").read_text(encoding="utf-8"))
     )
     images, samples = folder / "images.parquet", folder / "samples.parquet"

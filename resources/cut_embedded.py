@@ -218,12 +218,13 @@ def write_set(folder: Path, cuts: Sequence[Cut]) -> None:
         writer.writerows(rows)
 
 
-def provenance_page(table: Sequence[dict[str, str]], what: str, changes: str, script: str) -> str:
-    """The provenance table for people, in Markdown. `what` names the images, `changes` what the script did to them."""
+def provenance_page(table: Sequence[dict[str, str]], what: str, changes: str, *scripts: str) -> str:
+    """The provenance table for people, in Markdown. `what` names the images, `changes` what the scripts did to them."""
+    commands = " and ".join(f"`python resources/{script} --raw DIR`" for script in scripts)
     lines = [
         f"# Where the {what} images come from",
         "",
-        f"Made by `python resources/{script} --raw DIR` from provenance.csv; do not edit. `DIR` holds the raw",
+        f"Made by {commands} from provenance.csv; do not edit. `DIR` holds the raw",
         "files under the names of the first column. The licence texts are in [licences](licences). What was changed on",
         f"the way: {changes}",
         "SHA256SUMS lists every file that was made.",
@@ -252,6 +253,17 @@ def write_papers(raw: Path, provenance: Path, out: Path, page: str) -> None:
     sums.write_text("".join(f"{sha256_of(path)}  {path.relative_to(out).as_posix()}\n" for path in files))
 
 
+def write_embedded_papers(raw: Path, provenance: Path, out: Path) -> None:
+    """Write what goes with all embedded data sets, those of cut_modality.py too. SHA256SUMS lists what is there."""
+    changes = (
+        "slices, crops and tiles were cut and, in modality, reduced, all clear of text; intensities mapped\n"
+        "to 8 bits (films inverted, the chest film on a logarithmic scale as film is); the abdomen turned front up;\n"
+        "labels that are not used removed."
+    )
+    scripts = ("cut_embedded.py", "cut_modality.py")
+    write_papers(raw, provenance, out, provenance_page(read_table(provenance), "embedded", changes, *scripts))
+
+
 def cut_all(raw: Path, provenance: Path, out: Path) -> None:
     """Check the raw files against `provenance` and write everything into `out`."""
     table = read_table(provenance)
@@ -260,8 +272,7 @@ def cut_all(raw: Path, provenance: Path, out: Path) -> None:
     write_set(out / "lung_ct_tumour", list(cut_tumours(raw, "lung_ct_tumour", train="lung1", test="lung2")))
     write_set(out / "nuclei", list(cut_nuclei(raw)))
     write_set(out / "brain_anatomy", list(cut_anatomy(raw)))
-    changes = "slices, crops and tiles were cut, intensities mapped to 8 bits, labels that are not used removed."
-    write_papers(raw, provenance, out, provenance_page(table, "embedded", changes, "cut_embedded.py"))
+    write_embedded_papers(raw, provenance, out)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import yaml
 from phantoms import MIN_PIXELS, Field, Mask, connected, phantom, texture
 
-from medstress.cards.dataset import DatasetCard
+from medstress.cards.segmentation import SegmentationCard
 from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.pixels import Box, Image, box_of, decode_mask, decode_png
@@ -38,7 +38,7 @@ class Scene:
 
 def scenes(dataset: str, split: str, root: Path = ROOT) -> list[Scene]:
     """The images of one split of an embedded data set, through the product's own preparation."""
-    card = DatasetCard.model_validate(yaml.safe_load((root / f"config/datasets/{dataset}.yaml").read_text()))
+    card = SegmentationCard.model_validate(yaml.safe_load((root / f"config/datasets/{dataset}.yaml").read_text()))
     with tempfile.TemporaryDirectory() as folder:
         images, samples = Path(folder) / "images.parquet", Path(folder) / "samples.parquet"
         prepare_dataset(PrepareSpec(card=card, limit=Limit()), root, images, samples)

@@ -13,13 +13,15 @@ with stage("finetune", log_file=snakemake.log[0], record=snakemake.output.tensor
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 
-    from medstress.adapt.finetune import finetune
+    from medstress.adapt import finetune, finetune_classifier
     from medstress.specs import FinetuneSpec
 
-    steps = finetune(
-        FinetuneSpec.model_validate_json(snakemake.params.spec),
-        Path(snakemake.input.images),
-        Path(snakemake.input.samples),
+    spec = FinetuneSpec.model_validate_json(snakemake.params.spec)
+    task = finetune_classifier if spec.model.task == "classification" else finetune
+    steps = task.finetune(
+        spec,
+        [Path(path) for path in snakemake.input.images],
+        [Path(path) for path in snakemake.input.samples],
         Path(snakemake.output.tensors),
         Path(snakemake.output.training),
         journal=Path(snakemake.params.journal) / snakemake.wildcards.run,

@@ -16,12 +16,14 @@ if __name__ == "__main__":
         from medstress.specs import PerturbSpec
 
         spec = PerturbSpec.model_validate_json(snakemake.params.spec)
-        counts = perturb_dataset(
-            type_of(spec.perturbation, spec.severity),
-            spec,
-            Path(snakemake.input.images),
-            Path(snakemake.output[0]),
-            workers=snakemake.threads,
-        )
+        images, output = Path(snakemake.input.images), Path(snakemake.output[0])
+        if spec.corrupted is None:
+            kind = type_of(spec.perturbation, spec.severity)
+            counts = perturb_dataset(kind, spec, images, output, workers=snakemake.threads)
+        else:
+            from medstress.exports.corrupted import read_corrupted
+
+            samples = images.with_name("samples.parquet")  # the other record of the same job
+            counts = read_corrupted(spec, Path(), images, samples, output, workers=snakemake.threads)
         facts["cells"] = counts
         log.info("cells: %s", ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))

@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
-    from medstress.score.segmentation import score_predictions
+    from medstress.score import classification, segmentation
     from medstress.specs import ScoreSpec
 
-    score_predictions(
-        ScoreSpec.model_validate_json(snakemake.params.spec),
+    spec = ScoreSpec.model_validate_json(snakemake.params.spec)
+    task = classification if spec.classes else segmentation
+    task.score_predictions(
+        spec,
         Path(snakemake.input.images),
         Path(snakemake.input.samples),
         [Path(path) for path in snakemake.input.perturbed],

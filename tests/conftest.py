@@ -27,15 +27,31 @@ def embedded_image(dataset: str, index: int = 0) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def images_of(modality: Modality) -> dict[str, Image]:
-    """The gallery's pictures of a modality and the first embedded image of each data set, uint8 grey or RGB."""
+def embedded_test_images(dataset: str) -> dict[str, Image]:
+    """Every image of an embedded data set's test split, uint8 grey."""
+    with (EMBEDDED / dataset / "sheet.csv").open(newline="") as handle:
+        files = [row["image"] for row in csv.DictReader(handle) if row["split"] == "test"]
+    return {
+        f"{dataset}/{file.removesuffix('.png')}": decode_png((EMBEDDED / dataset / file).read_bytes(), where=file)
+        for file in files
+    }
+
+
+def gallery_images_of(modality: Modality) -> dict[str, Image]:
+    """The gallery's pictures of a modality, uint8 grey or RGB."""
     found = {}
     with (GALLERY / "sheet.csv").open(newline="") as handle:
         for row in csv.DictReader(handle):
             if row["modality"] == modality:
                 name = row["file"].removesuffix(".png")
                 found[name] = decode_png((GALLERY / row["file"]).read_bytes(), where=row["file"])
-    return found | {name: embedded_image(name) for name in EMBEDDED_OF.get(modality, ())}
+    return found
+
+
+def images_of(modality: Modality) -> dict[str, Image]:
+    """The gallery's pictures of a modality and the first embedded image of each data set, uint8 grey or RGB."""
+    embedded = {name: embedded_image(name) for name in EMBEDDED_OF.get(modality, ())}
+    return gallery_images_of(modality) | embedded
 
 
 def in_colour(grey: Image) -> Image:

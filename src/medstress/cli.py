@@ -7,7 +7,12 @@ import signal
 import sys
 from pathlib import Path
 
-from medstress.commands import add_boxes_command, add_export_command, add_image_commands
+from medstress.commands import (
+    add_boxes_command,
+    add_export_command,
+    add_export_results_command,
+    add_image_commands,
+)
 from medstress.configfile import load_project
 from medstress.reference import MARK, json_schema, key_reference
 from medstress.stage import message_for
@@ -65,6 +70,7 @@ def main() -> int:
     schema.set_defaults(action=_schema)
     add_image_commands(commands)
     add_export_command(commands)
+    add_export_results_command(commands)
     add_boxes_command(commands)
     arguments = parser.parse_args()
     try:

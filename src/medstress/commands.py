@@ -8,7 +8,7 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from medstress.cards.dataset import DatasetCard
+from medstress.cards.segmentation import SegmentationCard
 from medstress.datasets.write_boxes import write_boxes
 from medstress.errors import MedstressError
 from medstress.exports.source import find_perturbed, read_labels
@@ -55,6 +55,15 @@ def add_export_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.set_defaults(action=_export)
 
 
+def add_export_results_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `export-results`."""
+    parser = commands.add_parser("export-results", help="write a study's scores of classifiers as published ones are")
+    parser.add_argument("study", type=Path, help="the study's results, such as results/demo")
+    parser.add_argument("out", type=Path, metavar="FOLDER", help="where the JSON files go")
+    parser.add_argument("--layout", choices=("robustmedclip", "medmnist_c"), required=True)
+    parser.set_defaults(action=_export_results)
+
+
 def add_boxes_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `boxes`."""
     parser = commands.add_parser("boxes", help="write the boxes of a data set's masks, as published benchmarks do")
@@ -66,9 +75,9 @@ def add_boxes_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
 def _boxes(arguments: argparse.Namespace) -> None:
     data = read_yaml(arguments.card)
     try:
-        card = DatasetCard.model_validate(data)
+        card = SegmentationCard.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(list(problems_of(error, DatasetCard, arguments.card))) from None
+        raise ConfigError(list(problems_of(error, SegmentationCard, arguments.card))) from None
     count = write_boxes(card, Path(), arguments.out)
     print(f"{arguments.out}: {count} boxes", file=sys.stderr)
 
@@ -79,6 +88,14 @@ def _export(arguments: argparse.Namespace) -> None:
     export(source, labels, arguments.out, arguments.format)
     cells = len(source.ids) * len(source.records) * len(source.levels)
     print(f"{arguments.out}: {cells} perturbed images of {len(source.records)} types", file=sys.stderr)
+
+
+def _export_results(arguments: argparse.Namespace) -> None:
+    # Brings pandas, which the other commands start without.
+    from medstress.exports.results import export_results
+
+    count = export_results(arguments.study, arguments.out, arguments.layout)
+    print(f"{arguments.out}: {count} files", file=sys.stderr)
 
 
 def _add_scale(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from medstress.cards.attack import Attack, PromptJitter
+from medstress.cards.prompts import PUBLISHED, PromptSet
 from medstress.cards.strict import Name, Strict
-from medstress.names import FigureName, MetricName, ScaleName, Split, TableName, TypeName
+from medstress.names import ClassMetricName, FigureName, MetricName, ScaleName, Split, TableName, TypeName
 
 RUN_PATTERN = (
     r"^(?P<model>[a-z0-9][a-z0-9_]*)(\+(?P<strategy>[a-z0-9_]+))?"
@@ -24,6 +25,11 @@ class Limit(Strict):
 
     images: int | None = Field(None, ge=1, description="Images a split, taken from the groups in turn.")
     objects: int | None = Field(None, ge=1, description="Objects an image.")
+    per_class: int | None = Field(
+        None,
+        ge=1,
+        description="Images of each class and split of a classification data set; `images` is not for these.",
+    )
 
 
 Level = Annotated[int, Field(ge=1, le=5)]
@@ -90,6 +96,26 @@ class Scoring(Strict):
     )
 
 
+class ClassScoring(Strict):
+    """How the answers of classifiers are scored."""
+
+    metrics: list[ClassMetricName] = Field(
+        default=["accuracy", "balanced_accuracy", "auroc", "ece", "qwk"],
+        min_length=1,
+        description="accuracy, balanced accuracy, macro AUROC (one class against the rest), expected calibration "
+        "error, and quadratic weighted kappa, which only ordinal data sets get.",
+    )
+    error: Literal["accuracy", "balanced_accuracy"] = Field(
+        "accuracy", description="What corruption errors are made of: 1 - accuracy, or 1 - balanced accuracy."
+    )
+    normaliser: str | None = Field(
+        None,
+        description="The run that corruption errors are relative to, which is 100; or alexnet, the published errors on "
+        "MedMNIST-C, which are 1. None gives absolute errors alone.",
+    )
+    ece_bins: int = Field(15, ge=2, le=100, description="Bins of confidence, of equal width.")
+
+
 class Statistics(Strict):
     """How intervals are made."""
 
@@ -119,9 +145,16 @@ class Study(Strict):
     prompts: list[PromptJitter] = Field(
         default_factory=list, description="Boxes grown, shrunk or shifted, on clean images."
     )
+    prompt_sets: list[PromptSet] = Field(
+        default=[PUBLISHED],
+        min_length=1,
+        description="What image-text models are asked. With several, each is a run of its own, such as clip~ensemble; "
+        "adapted runs are asked the first.",
+    )
     split: Split = Field("test", description="The split that is perturbed and scored.")
     limit: Limit = Limit()
     scoring: Scoring = Scoring()
+    classification: ClassScoring = ClassScoring()
     statistics: Statistics = Statistics()
     tables: list[TableName] = Field(
         default=["segmentation_main", "segmentation_perturbations", "segmentation_levels", "calibration"]
@@ -141,7 +174,9 @@ class Study(Strict):
                 *(prompt.name for prompt in self.prompts),
             ],
             "perturbations.levels": self.perturbations.levels,
+            "prompt_sets": [one.name for one in self.prompt_sets],
             "scoring.metrics": self.scoring.metrics,
+            "classification.metrics": self.classification.metrics,
             "tables": self.tables,
             "figures": self.figures,
         }

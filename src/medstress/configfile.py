@@ -8,14 +8,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import DeepLabV3, Learned, ModelCard, UNet
+from medstress.cards.learned import Learned
+from medstress.cards.model import ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import BANDS, RUN_PATTERN, Perturbations, Study
+from medstress.config_runs import expected_of_run
+from medstress.config_tasks import task_problems
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.levels import level_count
 from medstress.perturb.scales.registry import SCALES
 from medstress.problems import ConfigError, Key, Problem, closest, line_of, problems_of, read_yaml, short
-from medstress.project import Project, severity_of
+from medstress.project import Project
+from medstress.severities import fits, severity_of
 
 _TABLES_OF_STRATEGIES = ("segmentation_strategies", "trainable_parameters")
 _KEYS_OF_TABLES = {
@@ -63,30 +67,6 @@ def _read_cards(
     return cards
 
 
-def _expected_of_run(match: re.Match[str], cards: Mapping[str, Mapping[str, Any]], datasets: Sequence[str]) -> str:
-    """What a run should have been, where its parts do not go together; empty where they do."""
-    model, strategy = cards["models"].get(match["model"]), cards["strategies"].get(match["strategy"])
-    if not match["strategy"] and (match["trainset"] or match["variant"]):
-        return f"{match['model']} alone: only a run with a strategy has a training set or a seed"
-    if match["strategy"] and model is not None and not isinstance(model, Learned):
-        return f"{match['model']} alone: it is training-free, so no strategy can adapt it"
-    if not match["strategy"] and isinstance(model, UNet | DeepLabV3) and model.weights is None:
-        return f"{match['model']}+ a strategy: its card has no weights, and drawn ones know nothing"
-    return _expected_of_training(match, strategy, datasets) if strategy is not None else ""
-
-
-def _expected_of_training(match: re.Match[str], strategy: Strategy, datasets: Sequence[str]) -> str:
-    if match["variant"] and match["variant"] not in [f"seed{seed}" for seed in strategy.seeds]:
-        return f"~seedN with N one of the strategy's seeds: {', '.join(map(str, strategy.seeds))}"
-    if match["trainset"] and match["trainset"] not in datasets:
-        return f"@ followed by one of the study's data sets: {', '.join(datasets)}"
-    if not match["trainset"] and not set(strategy.train_on) & set(datasets):
-        return (
-            f"one of {', '.join(strategy.train_on)}, which {match['strategy']} trains on, among the study's data sets"
-        )
-    return ""
-
-
 def _without_effect(asked: Perturbations) -> Iterator[tuple[str, str, str]]:
     """Key, value and what was expected, of settings that the scale would pass over in silence."""
     if asked.scale == "ssim" and asked.compat:
@@ -125,11 +105,11 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
             expected = f"a type of the scale {asked.scale}: {', '.join(every)}"
             yield problem(("types", index), repr(name), expected)
             continue
-        fitting = any(name in kinds[one] and kinds[one][name].fits(cards[one].modality) for one in kinds)
+        fitting = any(name in kinds[one] and fits(kinds[one][name], cards[one].modality) for one in kinds)
         if not fitting and asked.unfitting == "error":
-            fits = ", ".join(sorted(every[name].modalities)) or "other data sets of the scale"
+            suits = ", ".join(sorted(every[name].modalities)) or "other data sets of the scale"
             have = ", ".join(f"{one} ({cards[one].modality})" for one in kinds)
-            yield problem(("types", index), repr(name), f"a type that fits one of {have}; {name} is for {fits}")
+            yield problem(("types", index), repr(name), f"a type that fits one of {have}; {name} is for {suits}")
         for place, level in enumerate(asked.levels):
             if level > level_count(every[name]):
                 expected = f"1 to {level_count(every[name])}: {name} has no more levels on the scale {asked.scale}"
@@ -207,9 +187,10 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         "models": _read_cards("models", models, ModelCard, roots, problems),
         "strategies": _read_cards("strategies", strategies, Strategy, roots, problems),
     }
+    prompt_sets = [one.name for one in study.prompt_sets] if study is not None else []
     for index, run, match in parsed:
-        if match:
-            expected = _expected_of_run(match, cards, datasets)
+        if match and study is not None:
+            expected = expected_of_run(match, cards, datasets, prompt_sets)
             if expected:
                 line = line_of(source, ("runs", index))
                 problems.append(Problem(str(source), f"runs.{index}", repr(run), expected, line=line))
@@ -222,6 +203,7 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
     if study is not None:
         problems += _attack_problems(source, study, cards["models"])
         problems += _split_problems(source, study, cards["strategies"])
+        problems += task_problems(source, study, cards["datasets"], cards["models"], cards["strategies"])
     if study is not None and set(cards["datasets"]) == set(study.datasets):
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:

@@ -16,6 +16,7 @@ Modality = Literal[
     "angiography",
 ]
 Split = Literal["train", "val", "test"]
+Task = Literal["segmentation", "classification"]
 PerturbationName = Literal[
     "gaussian_noise",
     "salt_and_pepper",
@@ -100,6 +101,9 @@ TableName = Literal[
     "segmentation_prompts",
     "segmentation_top",
     "segmentation_groups",
+    "classification_main",
+    "classification_corruptions",
+    "classification_fewshot",
     "published_summary",
     "published_by_level",
     "trainable_parameters",
@@ -107,3 +111,6 @@ TableName = Literal[
 ]
 FigureName = Literal["severity_curves", "image_grid"]
 MetricName = Literal["iou", "dice", "hd95", "nsd"]
+"""Of segmentation."""
+ClassMetricName = Literal["accuracy", "balanced_accuracy", "auroc", "ece", "qwk"]
+"""Of classification."""

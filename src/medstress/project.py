@@ -3,45 +3,38 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import cast
 
+from medstress.cards.classification import ClassificationCard
+from medstress.cards.classifier import ImageClassifier, ImageText, MajorityClass
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import Learned, ModelCard
+from medstress.cards.learned import Learned
+from medstress.cards.model import ModelCard
 from medstress.cards.strategy import Strategy
-from medstress.config import BANDS, Perturbations, Study
-from medstress.fetch.plan import dataset_folder, dataset_paths, weights_folder, weights_path, weights_sums
-from medstress.names import TypeName
+from medstress.class_texts import class_texts
+from medstress.config import BANDS, Scoring, Study
+from medstress.models.zeroshot.head import texts_of
+from medstress.names import Task, TypeName
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.registry import PERTURBATIONS
-from medstress.perturb.scales.registry import SCALES
-from medstress.runs import Run, expand, family_of
+from medstress.runs import POOLED, Run, expand
+from medstress.severities import fits, severity_of
 from medstress.specs import (
     AttackSpec,
-    FetchSpec,
+    ClassifySpec,
+    ClassTexts,
+    CorruptedSpec,
+    EmbedSpec,
+    EmbedTextsSpec,
     FinetuneSpec,
     PerturbSpec,
     PredictSpec,
     PrepareSpec,
     ScoreSpec,
     SeveritySpec,
-    TableSpec,
 )
 
-
-def severity_of(asked: Perturbations, dataset: str) -> SeveritySpec:
-    """How levels become strengths on one data set of a study.
-
-    A scale that differs by data set knows some by name; for the others the study's `variants` say what they count as.
-    """
-    known = asked.scale != "ssim" and dataset in SCALES[asked.scale].variants
-    return SeveritySpec(
-        scale=asked.scale,
-        compat=asked.compat,
-        variant=asked.variants.get(dataset, dataset if known else ""),
-        bands=asked.bands,
-        multipliers=asked.multipliers,
-    )
+_Embedding = ImageText | ImageClassifier
 
 
 @dataclass(frozen=True)
@@ -56,73 +49,79 @@ class Project:
     @cached_property
     def runs(self) -> dict[str, Run]:
         """The study's runs by name, one for each training set and seed of a strategy."""
-        return {run.name: run for run in expand(self.study, self.strategies)}
+        return {run.name: run for run in expand(self.study, self.models, self.strategies)}
 
     def model_of(self, run: str) -> ModelCard:
         """The model card of a run."""
         return self.models[self.runs[run].model]
 
+    def task_of(self, run: str) -> Task:
+        """What a run is asked."""
+        return self.model_of(run).task
+
+    def trained_on(self, run: str) -> list[str]:
+        """The data sets that a run is trained on."""
+        named = self.runs[run]
+        if named.strategy is None or named.trainset is None:
+            return []
+        if named.trainset != POOLED:
+            return [named.trainset]
+        return [one for one in self.study.datasets if one in self.strategies[named.strategy].train_on]
+
     def scored_on(self, run: str) -> list[str]:
-        """The data sets that a run is scored on: its training set, or all of them where it has none."""
-        trainset = self.runs[run].trainset
-        return [dataset for dataset in self.study.datasets if trainset in (None, dataset)]
+        """The data sets of its task that a run is scored on: what it is trained on, or all where it is not trained."""
+        alike = [one for one in self.study.datasets if self.datasets[one].task == self.task_of(run)]
+        trained = self.trained_on(run)
+        return [one for one in alike if not trained or one in trained]
 
     def prepare_spec(self, dataset: str) -> PrepareSpec:
         """The part of the configuration that prepare_dataset depends on."""
         # What only describes the data is left out: a corrected licence must not redo the study.
         unused = {"title": "", "licence": "", "reference": "", "download": []}
         card = self.datasets[dataset].model_copy(update=unused)
-        return PrepareSpec(card=card, limit=self.study.limit)
+        if not isinstance(card, ClassificationCard):
+            return PrepareSpec(card=card, limit=self.study.limit)
+        if card.corrupted is None:
+            return PrepareSpec(card=card, limit=self.study.limit, split=self.study.split)
+        files = {name: self._original_name(dataset, name) for name in self.perturbations_on(dataset)}
+        levels = sorted(self.study.perturbations.levels)
+        return PrepareSpec(card=card, limit=self.study.limit, corrupted=files, levels=levels, split=self.study.split)
 
-    @property
-    def fetched_datasets(self) -> dict[str, str]:
-        """The data sets whose files rule fetch_dataset brings, and the folder of each."""
-        folders = {name: dataset_folder(card) for name, card in self.datasets.items()}
-        return {name: folder for name, folder in folders.items() if folder is not None}
+    def reads_corrupted(self, dataset: str) -> bool:
+        """Whether a data set's perturbed images lie on disk already."""
+        return getattr(self.datasets[dataset], "corrupted", None) is not None
 
-    @property
-    def fetched_weights(self) -> dict[str, str]:
-        """The models whose weights rule fetch_weights brings, and the folder of each."""
-        folders = {name: weights_folder(card) for name, card in self.models.items()}
-        return {name: folder for name, folder in folders.items() if folder is not None}
-
-    def fetch_dataset_spec(self, dataset: str) -> FetchSpec:
-        """The part of the configuration that fetch_dataset depends on."""
-        card, folder = self.datasets[dataset], self.fetched_datasets[dataset]
-        return FetchSpec(name=dataset, downloads=card.download, folder=folder, wanted=dataset_paths(card))
-
-    def fetch_weights_spec(self, folder: str) -> FetchSpec:
-        """The part of the configuration that fetch_weights depends on; models may share a folder of weights."""
-        name = next(name for name, place in self.fetched_weights.items() if place == folder)
-        card = self.models[name]
-        assert isinstance(card, Learned)
-        assert card.download is not None
-        return FetchSpec(
-            name=PurePosixPath(folder).name,
-            downloads=[card.download],
-            folder=folder,
-            wanted=[weights_path(card)],
-            sha256=weights_sums(card),
-        )
+    def _original_name(self, dataset: str, perturbation: str) -> str:
+        """What the files of a publication call a type."""
+        kind = types_of(severity_of(self.study.perturbations, dataset))[perturbation]
+        return str(getattr(kind, "original", perturbation))
 
     def perturb_spec(self, dataset: str, perturbation: str) -> PerturbSpec:
         """The part of the configuration that perturb depends on."""
         card = self.datasets[dataset]
         return PerturbSpec(
             dataset=dataset,
-            modality=card.modality,
+            modality=None if card.modality == "mixed" else card.modality,
             perturbation=cast(TypeName, perturbation),
             levels=self.study.perturbations.levels,
             split=self.study.split,
             background=card.background,
             window=card.window,
             severity=self._severity_of(dataset, perturbation),
+            corrupted=self._corrupted_spec(dataset, perturbation),
         )
+
+    def _corrupted_spec(self, dataset: str, perturbation: str) -> CorruptedSpec | None:
+        card = self.datasets[dataset]
+        if not isinstance(card, ClassificationCard) or card.corrupted is None:
+            return None
+        original = self._original_name(dataset, perturbation)
+        return CorruptedSpec(source=card.corrupted, original=original, size=card.size, classes=len(card.classes.names))
 
     def _severity_of(self, dataset: str, perturbation: str) -> SeveritySpec:
         """Without what the type does not depend on, so that changing it does not redo the type."""
         severity = severity_of(self.study.perturbations, dataset)
-        unused = {"bands": BANDS} if self._is_fixed(perturbation) else {"multipliers": {}}
+        unused = {"bands": BANDS} if self.is_fixed(perturbation) else {"multipliers": {}}
         return severity.model_copy(update=unused)
 
     def perturbations_on(self, dataset: str) -> list[str]:
@@ -130,7 +129,7 @@ class Project:
         asked = self.study.perturbations
         kinds = types_of(severity_of(asked, dataset))
         modality = self.datasets[dataset].modality
-        return [name for name in asked.types if name in kinds and kinds[name].fits(modality)]
+        return [name for name in asked.types if name in kinds and fits(kinds[name], modality)]
 
     def finetune_spec(self, name: str) -> FinetuneSpec:
         """The part of the configuration that finetune depends on."""
@@ -140,13 +139,73 @@ class Project:
         assert run.seed is not None
         model = self.models[run.model]
         assert isinstance(model, Learned)
-        strategy, card = self.strategies[run.strategy], self.datasets[run.trainset]
+        strategy, trained_on = self.strategies[run.strategy], self.trained_on(name)
+        card = self.datasets[trained_on[0]]
         # What only names or schedules: a new title must not cost a training.
-        model = model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": None})
+        model = model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": []})
         strategy = strategy.model_copy(update={"title": ""})
         # What only perturbations need to know of the images.
         scene = {"background": card.background, "window": card.window} if strategy.augmentation else {}
-        return FinetuneSpec(model=model, strategy=strategy, trainset=run.trainset, seed=run.seed, **scene)
+        classifies = self.task_of(name) == "classification"
+        texts = {dataset: self.texts_of(name, dataset) for dataset in trained_on} if classifies else {}
+        return FinetuneSpec(model=model, strategy=strategy, trainset=run.trainset, seed=run.seed, texts=texts, **scene)
+
+    def texts_of(self, run: str, dataset: str) -> ClassTexts:
+        """What a classifier is asked about a data set."""
+        card, name = self.datasets[dataset], self.runs[run].prompts
+        assert isinstance(card, ClassificationCard)
+        return class_texts(card, next((one for one in self.study.prompt_sets if one.name == name), None))
+
+    @property
+    def encoders(self) -> dict[str, Run]:
+        """The image encoders of the study's classifiers, each with the first of the runs that need its embeddings."""
+        runs = [run for run in self.runs.values() if isinstance(self.models[run.model], _Embedding)]
+        return {run.encoder: run for run in reversed(runs)}
+
+    def embed_spec(self, encoder: str, dataset: str) -> EmbedSpec:
+        """The part of the configuration that embed depends on."""
+        run = self.encoders[encoder]
+        model = self.models[run.model]
+        assert isinstance(model, _Embedding)
+        return EmbedSpec(
+            encoder=encoder,
+            model=model,
+            strategy=self.strategies[run.strategy] if run.strategy else None,
+            seed=run.seed,
+            dataset=dataset,
+            split=self.study.split,
+        )
+
+    @property
+    def image_text_models(self) -> list[str]:
+        """The study's models that are asked with texts."""
+        return [name for name, card in self.models.items() if isinstance(card, ImageText)]
+
+    def embed_texts_spec(self, model: str) -> EmbedTextsSpec:
+        """The part of the configuration that embed_texts depends on."""
+        card = self.models[model]
+        assert isinstance(card, ImageText)
+        asked = [
+            self.texts_of(run.name, dataset)
+            for run in self.runs.values()
+            if run.model == model
+            for dataset in self.scored_on(run.name)
+        ]
+        return EmbedTextsSpec(model=card, texts=sorted({text for one in asked for text in texts_of(one)}))
+
+    def classify_spec(self, name: str, dataset: str) -> ClassifySpec:
+        """The part of the configuration that classify depends on."""
+        run, model = self.runs[name], self.model_of(name)
+        assert isinstance(model, _Embedding | MajorityClass)
+        return ClassifySpec(
+            run=name,
+            model=model,
+            strategy=self.strategies[run.strategy] if run.strategy else None,
+            seed=run.seed,
+            dataset=dataset,
+            split=self.study.split,
+            texts=self.texts_of(name, dataset),
+        )
 
     def predict_spec(self, run: str, dataset: str) -> PredictSpec:
         """The part of the configuration that predict depends on."""
@@ -191,6 +250,7 @@ class Project:
             split=self.study.split,
             levels=sorted(self.study.perturbations.levels),
             attacks=self.study.attacks,
+            texts=self.texts_of(name, dataset) if self.task_of(name) == "classification" else None,
         )
 
     def transfer_sources(self) -> list[str]:
@@ -199,12 +259,28 @@ class Project:
 
     def transfer_inputs(self, name: str, dataset: str) -> list[str]:
         """The runs whose adversarial images of a data set a run is shown."""
-        return [run for run in self.transfer_sources() if run != name and dataset in self.attacked_datasets]
+        return [
+            run
+            for run in self.transfer_sources()
+            if run != name and dataset in self.attacked_datasets and dataset in self.scored_on(run)
+        ]
 
     def score_spec(self, run: str, dataset: str) -> ScoreSpec:
         """The part of the configuration that score depends on."""
         made = self.attacked(run) and dataset in self.attacked_datasets
         attacks = [attack.name for attack in self.study.attacks] if made else []
+        card = self.datasets[dataset]
+        if isinstance(card, ClassificationCard):
+            return ScoreSpec(
+                run=run,
+                seed=self.runs[run].seed or 0,
+                dataset=dataset,
+                split=self.study.split,
+                scoring=Scoring(),
+                unmoved=attacks,
+                classes=card.classes,
+                classification=self.study.classification.model_copy(update={"normaliser": None}),
+            )
         return ScoreSpec(
             run=run,
             seed=self.runs[run].seed or 0,
@@ -214,55 +290,6 @@ class Project:
             unmoved=[*attacks, *(prompt.name for prompt in self.study.prompts)],
         )
 
-    def table_spec(self) -> TableSpec:
-        """The part of the configuration that tables and figures depend on."""
-        study, runs = self.study, self.runs.values()
-        families = {family_of(run.name): run for run in reversed(runs)}
-        trainsets: dict[str, set[str | None]] = {family: set() for family in families}
-        for run in runs:
-            trainsets[family_of(run.name)].add(run.trainset)
-        on = self._fitting()
-        made = [name for name, fitting in on.items() if fitting]
-        return TableSpec(
-            study=study.study,
-            datasets={name: self.datasets[name].title for name in study.datasets},
-            split_units={name: self.datasets[name].split.unit for name in study.datasets},
-            runs={family: self._title(run) for family, run in reversed(families.items())},
-            scored_on={
-                family: [one for one in study.datasets if one in trainsets[family]]
-                for family, run in families.items()
-                if run.strategy
-            },
-            baselines=[family for family, run in reversed(families.items()) if self.models[run.model].baseline],
-            perturbations=made,
-            fitting={name: fitting for name, fitting in on.items() if 0 < len(fitting) < len(study.datasets)},
-            fixed=[name for name in made if self._is_fixed(name)],
-            levels=sorted(study.perturbations.levels),
-            attacks={attack.name: list(attack.epsilons) for attack in study.attacks},
-            attacked=[family for family, run in reversed(families.items()) if self.attacked(run.name)],
-            attacked_datasets=self.attacked_datasets,
-            transfer=self.transfer_sources(),
-            kept=[attack.name for attack in study.attacks if attack.keep_images],
-            prompts={prompt.name: list(prompt.shares) for prompt in study.prompts},
-            medical=[name for name in made if self._is_medical(name)],
-            metrics=list(study.scoring.metrics),
-            statistics=study.statistics,
-        )
-
-    def _fitting(self) -> dict[str, list[str]]:
-        """The data sets that each type is made for."""
-        on = {dataset: self.perturbations_on(dataset) for dataset in self.study.datasets}
-        return {name: [one for one in on if name in on[one]] for name in self.study.perturbations.types}
-
-    def _is_fixed(self, perturbation: str) -> bool:
+    def is_fixed(self, perturbation: str) -> bool:
+        """Whether levels of a type are strengths of a table, and not bands of SSIM."""
         return self.study.perturbations.scale != "ssim" or PERTURBATIONS[perturbation].table is not None
-
-    def _is_medical(self, perturbation: str) -> bool:
-        """Whether a type belongs to modalities."""
-        asked = self.study.perturbations
-        kinds = (types_of(severity_of(asked, dataset)).get(perturbation) for dataset in self.study.datasets)
-        return any(kind is not None and kind.modalities for kind in kinds)
-
-    def _title(self, run: Run) -> str:
-        title = self.models[run.model].title
-        return f"{title} + {self.strategies[run.strategy].title}" if run.strategy else title

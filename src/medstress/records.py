@@ -6,7 +6,7 @@ temporary name beside their place, flushed to disk and renamed, so a file that e
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic
@@ -17,11 +17,14 @@ import pyarrow.parquet as pq
 from medstress.errors import MedstressError
 from medstress.rows import (
     CLEAN,
+    EMBEDDINGS,
     IMAGES,
     PERTURBED,
     PREDICTIONS,
     SAMPLES,
     SCORES,
+    TEXTS,
+    EmbeddingRow,
     ImageRow,
     ObjectRow,
     PerturbedRow,
@@ -30,16 +33,20 @@ from medstress.rows import (
     Row,
     SampleRow,
     ScoreRow,
+    TextRow,
     WarpRow,
 )
 
 __all__ = [
     "CLEAN",
+    "EMBEDDINGS",
     "IMAGES",
     "PERTURBED",
     "PREDICTIONS",
     "SAMPLES",
     "SCORES",
+    "TEXTS",
+    "EmbeddingRow",
     "ImageRow",
     "ObjectRow",
     "PerturbedRow",
@@ -48,12 +55,14 @@ __all__ = [
     "Row",
     "SampleRow",
     "ScoreRow",
+    "TextRow",
     "WarpRow",
     "atomic_path",
     "read_groups",
     "read_rows",
     "read_tables",
     "record_writer",
+    "write_columns",
     "write_rows",
 ]
 
@@ -62,6 +71,8 @@ _SCHEMAS: dict[type, pa.Schema] = {
     SampleRow: SAMPLES,
     PerturbedRow: PERTURBED,
     PredictionRow: PREDICTIONS,
+    EmbeddingRow: EMBEDDINGS,
+    TextRow: TEXTS,
     ScoreRow: SCORES,
 }
 # Rows of a Parquet row group. Small where a row carries pixels: a row group is what a reader holds in memory.
@@ -70,6 +81,8 @@ _GROUP_ROWS: dict[type, int] = {
     SampleRow: 1024,
     PerturbedRow: 40,
     PredictionRow: 16384,
+    EmbeddingRow: 4096,
+    TextRow: 1024,
     ScoreRow: 65536,
 }
 _PIXEL_COLUMNS = {"png": "image", "raw_png": "raw"}
@@ -98,6 +111,9 @@ def _from_columns(kind: type[R], values: dict[str, Any]) -> R:
     if kind is SampleRow:
         values["objects"] = tuple(ObjectRow(**(item | {"box": tuple(item["box"])})) for item in values["objects"])
         values["attributes"] = tuple((item["key"], item["value"]) for item in values["attributes"] or ())
+        values["labels"] = tuple(values["labels"] or ())
+    if kind is PredictionRow:
+        values["logits"] = None if values["logits"] is None else tuple(values["logits"])
     if kind is PerturbedRow:
         values.setdefault("png", b"")
         warp = values["warp"]
@@ -154,6 +170,14 @@ def record_writer(path: Path, kind: type[R]) -> Iterator[RecordWriter[R]]:
     >>> with record_writer(path, ScoreRow) as writer:
     ...     writer.write(rows)
     """
+    with _parquet_writer(path, kind) as sink:
+        writer = RecordWriter(kind, sink)
+        yield writer
+        writer.flush()
+
+
+@contextmanager
+def _parquet_writer(path: Path, kind: type[R]) -> Iterator[pq.ParquetWriter]:
     schema = _SCHEMAS[kind]
     pictures = [name for name in ("image", "raw") if name in schema.names]
     # PNG bytes do not shrink again, and a dictionary of them only costs memory.
@@ -164,15 +188,21 @@ def record_writer(path: Path, kind: type[R]) -> Iterator[RecordWriter[R]]:
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression=compression, use_dictionary=dictionary) as sink,
     ):
-        writer = RecordWriter(kind, sink)
-        yield writer
-        writer.flush()
+        yield sink
 
 
 def write_rows(path: Path, kind: type[R], rows: Iterable[R]) -> None:
     """Write a whole record."""
     with record_writer(path, kind) as writer:
         writer.write(rows)
+
+
+def write_columns(path: Path, kind: type[R], columns: Mapping[str, Any]) -> None:
+    """Write a whole record of plain columns, arrays of one length: for millions of rows, where a row each is slow."""
+    table = pa.table(dict(columns)).select(_SCHEMAS[kind].names).cast(_SCHEMAS[kind])
+    with _parquet_writer(path, kind) as sink:
+        for start in range(0, len(table), _GROUP_ROWS[kind]):
+            sink.write_table(table.slice(start, _GROUP_ROWS[kind]).combine_chunks())
 
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:

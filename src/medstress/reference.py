@@ -9,46 +9,46 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from medstress.cards.attack import Attack, PromptJitter
-from medstress.cards.dataset import DatasetCard, FolderSource, SheetSource, StackSource
+from medstress.cards.classification import ClassFolders, ClassificationCard, CleanNpz, LabelSheet, MedImeta, MedMnist
+from medstress.cards.dataset import DatasetCard
 from medstress.cards.download import Download
-from medstress.cards.model import BoxFill, DeepLabV3, GrabCut, MedSam, ModelCard, Sam, SamMed2d, UNet
-from medstress.cards.strategy import (
-    AdapterOnly,
-    DecoderOnly,
-    DecoderPrompt,
-    EncoderPartial,
-    Full,
-    Lora,
-    LoraPlusDecoder,
-    LoraPlusEncoder,
-    Strategy,
-)
+from medstress.cards.model import ModelCard
+from medstress.cards.prompts import PromptSet
+from medstress.cards.segmentation import FolderSource, SegmentationCard, SheetSource, StackSource
+from medstress.cards.strategy import Strategy
 from medstress.config import Study
 
 MARK = "<!-- From here on made by `medstress schema` from src/medstress/config.py and src/medstress/cards. -->"
 
+
+def _members(union: Any) -> tuple[type[BaseModel], ...]:
+    """The cards of a discriminated union."""
+    return tuple(get_args(get_args(union)[0]))
+
+
+def _tag(card: type[BaseModel], key: str) -> str:
+    """What a card says under the key that tells it from the others of its union."""
+    return str(get_args(card.model_fields[key].annotation)[0])
+
+
 _SECTIONS: dict[str, type[BaseModel]] = {
     "A study: config/*.yaml": Study,
-    "A data set card: config/datasets/*.yaml": DatasetCard,
-    "`source` of a data set: a folder": FolderSource,
-    "`source` of a data set: a sheet": SheetSource,
-    "`source` of a data set: NPY stacks": StackSource,
+    "A set of prompts of a study, in `prompt_sets`": PromptSet,
+    "A data set card: config/datasets/*.yaml, for segmentation": SegmentationCard,
+    "`source` of a segmentation data set: a folder": FolderSource,
+    "`source` of a segmentation data set: a sheet": SheetSource,
+    "`source` of a segmentation data set: NPY stacks": StackSource,
+    "A data set card: config/datasets/*.yaml, `task: classification`": ClassificationCard,
+    "`source` of a classification data set: a sheet": LabelSheet,
+    "`source` of a classification data set: a folder a class": ClassFolders,
+    "`source` of a classification data set: MedMNIST": MedMnist,
+    "`source` of a classification data set: MedIMeta": MedImeta,
+    "`source` of a classification data set: RobustMedCLIP's layout": CleanNpz,
     "`download` of a data set or model": Download,
-    "A model card: config/models/*.yaml, adapter box_fill": BoxFill,
-    "A model card: config/models/*.yaml, adapter grabcut": GrabCut,
-    "A model card: config/models/*.yaml, adapter sam": Sam,
-    "A model card: config/models/*.yaml, adapter medsam": MedSam,
-    "A model card: config/models/*.yaml, adapter sam_med2d": SamMed2d,
-    "A model card: config/models/*.yaml, adapter unet": UNet,
-    "A model card: config/models/*.yaml, adapter deeplabv3": DeepLabV3,
-    "A strategy card: config/strategies/*.yaml, method full": Full,
-    "A strategy card: config/strategies/*.yaml, method decoder_only": DecoderOnly,
-    "A strategy card: config/strategies/*.yaml, method decoder_prompt": DecoderPrompt,
-    "A strategy card: config/strategies/*.yaml, method encoder_partial": EncoderPartial,
-    "A strategy card: config/strategies/*.yaml, method adapter_only": AdapterOnly,
-    "A strategy card: config/strategies/*.yaml, method lora": Lora,
-    "A strategy card: config/strategies/*.yaml, method lora_plus_encoder": LoraPlusEncoder,
-    "A strategy card: config/strategies/*.yaml, method lora_plus_decoder": LoraPlusDecoder,
+    **{f"A model card: config/models/*.yaml, adapter {_tag(card, 'adapter')}": card for card in _members(ModelCard)},
+    **{
+        f"A strategy card: config/strategies/*.yaml, method {_tag(card, 'method')}": card for card in _members(Strategy)
+    },
     "An attack of a study, in `attacks`": Attack,
     "A prompt that is not quite right, in `prompts`": PromptJitter,
 }
@@ -133,7 +133,7 @@ def _type_name(kind: Any) -> str:
     if origin is Annotated:
         return _type_name(arguments[0])
     if origin is list:
-        return f"list of {_type_name(arguments[0])}"
+        return "list of blocks" if _is_model(arguments[0]) else f"list of {_type_name(arguments[0])}"
     if origin is tuple:
         return f"[{', '.join(_type_name(item) for item in arguments)}]"
     if origin is dict:
@@ -152,5 +152,5 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, dict) and value:
         return ", ".join(f"`{key}: {list(item)}`" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(f"`{item}`" for item in value) or "none"
+        return ", ".join(f"`{getattr(item, 'name', item)}`" for item in value) or "none"
     return "none" if value in (None, "", {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"

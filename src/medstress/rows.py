@@ -43,13 +43,14 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """What is asked about one image."""
+    """What is asked about one image; `labels` are the numbers of the classes that are there."""
 
     sample_id: str
     image_id: str
     task: str
-    objects: tuple[ObjectRow, ...]
+    objects: tuple[ObjectRow, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class PerturbedRow:
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """A model's answer for one object of one sample in one cell; "clean" with level 0 is the unperturbed image."""
+    """A model's answer for one object of one sample in one cell; "clean" with level 0 is the unperturbed image.
+
+    Classifiers answer with one logit a class about the sample as a whole, whose object_id is empty.
+    """
 
     sample_id: str
     object_id: str
@@ -89,6 +93,26 @@ class PredictionRow:
     mask: bytes | None
     status: str
     error: str | None = None
+    logits: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddingRow:
+    """What an image encoder makes of one image in one cell, float32 little-endian bytes; "clean" has level 0."""
+
+    image_id: str
+    perturbation: str
+    level: int
+    embedding: bytes
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """What a text encoder makes of one text, float32 little-endian bytes of unit length, and the model's logit scale."""
+
+    text: str
+    embedding: bytes
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -144,6 +168,7 @@ SAMPLES = pa.schema(
             ),
         ),
         pa.field("attributes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))),
+        pa.field("labels", pa.list_(pa.int32())),
     ]
 )
 PERTURBED = pa.schema(
@@ -172,6 +197,22 @@ PREDICTIONS = pa.schema(
         pa.field("mask", pa.binary()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", pa.string()),
+        pa.field("logits", pa.list_(pa.float32())),
+    ]
+)
+EMBEDDINGS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("level", pa.int8(), nullable=False),
+        pa.field("embedding", pa.binary(), nullable=False),
+    ]
+)
+TEXTS = pa.schema(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("embedding", pa.binary(), nullable=False),
+        pa.field("scale", pa.float64(), nullable=False),
     ]
 )
 SCORES = pa.schema(
@@ -192,5 +233,5 @@ SCORES = pa.schema(
     ]
 )
 
-Row = ImageRow | SampleRow | PerturbedRow | PredictionRow | ScoreRow
-R = TypeVar("R", ImageRow, SampleRow, PerturbedRow, PredictionRow, ScoreRow)
+Row = ImageRow | SampleRow | PerturbedRow | PredictionRow | EmbeddingRow | TextRow | ScoreRow
+R = TypeVar("R", ImageRow, SampleRow, PerturbedRow, PredictionRow, EmbeddingRow, TextRow, ScoreRow)

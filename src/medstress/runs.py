@@ -2,31 +2,43 @@
 
 A study may name a run with its strategy alone, `tiny_sam+lora`: it stands for one run per training set and seed of the
 strategy's card, such as `tiny_sam+lora@nuclei~seed0`. Tables and figures put those together again under the family's
-name.
+name. An image-text model without a strategy stands for one run per prompt set, such as `clip~ensemble`, where the study
+has several.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from medstress.cards.classifier import ImageText
+from medstress.cards.model import ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import RUN_PATTERN, Study
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model as it is asked: adapted to `trainset` with one seed where it has a strategy."""
+    """One model as it is asked: adapted to `trainset` with one seed where it has a strategy.
+
+    trainset is `pooled` where a strategy trains on several data sets at once. prompts: the prompt set's name.
+    """
 
     name: str
     model: str
     strategy: str | None = None
     trainset: str | None = None
     seed: int | None = None
+    prompts: str | None = None
+
+    @property
+    def encoder(self) -> str:
+        """The run without its prompt set: what embeddings are of."""
+        return self.model if self.strategy is None else self.name
 
 
 def family_of(run: str) -> str:
     """The run without its training set and seed: `tiny_sam+lora@nuclei~seed0` belongs to `tiny_sam+lora`."""
-    return re.split("[@~]", run, maxsplit=1)[0]
+    return re.sub(r"(@[a-z0-9_]+)?(~seed\d+)?$", "", run)
 
 
 def named_parts(run: str) -> dict[str, str | None]:
@@ -41,23 +53,39 @@ def adversarial_name(attack: str, run: str) -> str:
     return f"{attack}@{run}"
 
 
-def expand(study: Study, strategies: Mapping[str, Strategy]) -> Iterator[Run]:
+POOLED = "pooled"
+"""The training set of a strategy that trains on all its data sets at once."""
+
+
+def expand(study: Study, models: Mapping[str, ModelCard], strategies: Mapping[str, Strategy]) -> Iterator[Run]:
     """The runs that a study stands for, in its order.
 
     Training sets that the study leaves out are left out: their runs would have nothing to be scored on.
     """
     for name in study.runs:
         parts = named_parts(name)
-        model, strategy = parts["model"], parts["strategy"]
+        model, strategy, variant = parts["model"], parts["strategy"], parts["variant"]
         assert model is not None
         if strategy is None:
-            yield Run(name, model)
+            asked = _prompt_sets(study, models[model])
+            for prompts in asked:
+                if variant in (None, prompts):
+                    own = f"{model}~{prompts}" if len(asked) > 1 else name
+                    yield Run(own, model, prompts=prompts)
             continue
         card = strategies[strategy]
-        trainsets = (
-            [parts["trainset"]] if parts["trainset"] else [one for one in card.train_on if one in study.datasets]
-        )
-        for trainset in trainsets:
+        for trainset in [parts["trainset"]] if parts["trainset"] else _trainsets(study, card):
             for seed in card.seeds:
-                if parts["variant"] in (None, f"seed{seed}"):
-                    yield Run(f"{model}+{strategy}@{trainset}~seed{seed}", model, strategy, trainset, seed)
+                if variant in (None, f"seed{seed}"):
+                    full = f"{model}+{strategy}@{trainset}~seed{seed}"
+                    yield Run(full, model, strategy, trainset, seed, _prompt_sets(study, models[model])[0])
+
+
+def _prompt_sets(study: Study, card: ModelCard) -> list[str | None]:
+    """The names of the prompt sets that a model is asked, or None for one that takes no texts."""
+    return [one.name for one in study.prompt_sets] if isinstance(card, ImageText) else [None]
+
+
+def _trainsets(study: Study, card: Strategy) -> list[str]:
+    inside = [dataset for dataset in card.train_on if dataset in study.datasets]
+    return [POOLED] if card.pooled and inside else inside

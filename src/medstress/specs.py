@@ -1,17 +1,21 @@
 """What each stage needs to know: the slices of a study that become Snakemake parameters, as JSON."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
 from medstress.cards.attack import Attack, PromptJitter
-from medstress.cards.dataset import DatasetCard, Window
+from medstress.cards.classification import Classes, Corrupted
+from medstress.cards.classifier import LearnedClassifier
+from medstress.cards.dataset import DatasetCard
 from medstress.cards.download import Download
-from medstress.cards.model import LearnedCard, ModelCard
-from medstress.cards.strategy import Strategy
+from medstress.cards.images import Resize, Window
+from medstress.cards.model import Classifier, LearnedCard, ModelCard
+from medstress.cards.strategy import FewShot, Strategy
 from medstress.cards.strict import Strict
-from medstress.config import BANDS, Band, Limit, Scoring, Statistics
-from medstress.names import Modality, ScaleName, Split, TypeName
+from medstress.config import BANDS, Band, ClassScoring, Limit, Scoring, Statistics
+from medstress.names import Modality, ScaleName, Split, Task, TypeName
 
 
 class PrepareSpec(Strict):
@@ -19,6 +23,12 @@ class PrepareSpec(Strict):
 
     card: DatasetCard
     limit: Limit
+    corrupted: dict[str, str] = Field(
+        default_factory=dict,
+        description="The study's types that are read from disk, and what files there call them; checked to be there.",
+    )
+    levels: list[int] = Field(default_factory=list, description="Levels of these.")
+    split: Split = "test"
 
 
 class FetchSpec(Strict):
@@ -41,17 +51,39 @@ class SeveritySpec(Strict):
     multipliers: dict[int, float] = Field(default_factory=dict)
 
 
+class CorruptedSpec(Strict):
+    """Where corrupted images of one type lie."""
+
+    source: Corrupted
+    original: str = Field(description="What the files call the type.")
+    size: Resize = Resize()
+    classes: int = Field(description="How many classes labels may be of.")
+
+
 class PerturbSpec(Strict):
     """What perturb needs to know."""
 
     dataset: str
-    modality: Modality
+    modality: Modality | None = Field(description="None: images of several modalities.")
     perturbation: TypeName
     levels: list[int]
     split: Split
     background: int
     window: Window | None = None
     severity: SeveritySpec = SeveritySpec()
+    corrupted: CorruptedSpec | None = Field(None, description="Images are read from disk instead of being made.")
+
+
+class ClassTexts(Strict):
+    """What an image-text model is asked about a data set: the texts of each class, in the order of its labels."""
+
+    kind: Literal["multi_class", "multi_label", "ordinal"] = "multi_class"
+    classes: list[str] = Field(description="Names of the classes.")
+    texts: list[list[str]] = Field(description="Texts of each class.")
+    negatives: list[list[str]] = Field(
+        default_factory=list, description="With multi_label: texts of each class for that it is not there."
+    )
+    combine: Literal["features", "mean_logits", "max_logits"] = "features"
 
 
 class FinetuneSpec(Strict):
@@ -63,6 +95,9 @@ class FinetuneSpec(Strict):
     seed: int
     background: int = 0
     window: Window | None = None
+    texts: dict[str, ClassTexts] = Field(
+        default_factory=dict, description="Of classifiers: what is asked about each data set of the training."
+    )
 
 
 class PredictSpec(Strict):
@@ -79,6 +114,36 @@ class PredictSpec(Strict):
     levels: list[int] = Field(default_factory=list, description="Levels of these prompts.")
 
 
+class EmbedSpec(Strict):
+    """What embed needs to know."""
+
+    encoder: str
+    model: LearnedClassifier
+    strategy: Strategy | None = None
+    seed: int | None = None
+    dataset: str
+    split: Split
+
+
+class EmbedTextsSpec(Strict):
+    """What embed_texts needs to know."""
+
+    model: LearnedClassifier
+    texts: list[str]
+
+
+class ClassifySpec(Strict):
+    """What classify needs to know."""
+
+    run: str
+    model: Classifier
+    strategy: Strategy | None = None
+    seed: int | None = None
+    dataset: str
+    split: Split
+    texts: ClassTexts
+
+
 class AttackSpec(Strict):
     """What attack needs to know."""
 
@@ -90,6 +155,7 @@ class AttackSpec(Strict):
     split: Split
     levels: list[int]
     attacks: list[Attack]
+    texts: ClassTexts | None = Field(None, description="Of classifiers: what is asked.")
 
 
 class ScoreSpec(Strict):
@@ -103,6 +169,8 @@ class ScoreSpec(Strict):
     unmoved: list[str] = Field(
         default_factory=list, description="Attacks and prompts: cells whose truth is that of the clean image."
     )
+    classes: Classes | None = Field(None, description="Of classification: what labels mean.")
+    classification: ClassScoring = ClassScoring()
 
 
 class TableSpec(Strict):
@@ -140,8 +208,47 @@ class TableSpec(Strict):
         default_factory=dict, description="Share of the box's sides of each jittered prompt at levels 1 to 5."
     )
     medical: list[str] = Field(default_factory=list, description="Perturbations that belong to modalities.")
+    tasks: dict[str, Task] = Field(
+        default_factory=dict, description="What is asked about each data set; those that it leaves out, segmentation."
+    )
+    classification: ClassScoring = ClassScoring()
+    normalisers: dict[str, str] = Field(
+        default_factory=dict, description="Of each data set that has published errors: its name in MedMNIST-C."
+    )
+    few_shot: dict[str, FewShot] = Field(
+        default_factory=dict, description="How few images each few-shot run learnt from."
+    )
+    adapted: dict[str, str] = Field(default_factory=dict, description="The run that each adapted run starts from.")
     metrics: list[str]
     statistics: Statistics
+
+    def of_task(self, task: Task | None) -> "TableSpec":
+        """The part of the study that is one task: its data sets, its runs, and what is made for them. None: all."""
+        if task is None:
+            return self
+        datasets = {name: text for name, text in self.datasets.items() if self.tasks.get(name, "segmentation") == task}
+        runs = {run: text for run, text in self.runs.items() if set(self.scored_on.get(run, datasets)) & set(datasets)}
+        made = [name for name in self.perturbations if set(self.fitting.get(name, datasets)) & set(datasets)]
+        classifies = task == "classification"
+
+        def among(names: list[str], kept: Iterable[str]) -> list[str]:
+            return [name for name in names if name in kept]
+
+        return self.model_copy(
+            update={
+                "datasets": datasets,
+                "runs": runs,
+                "scored_on": {run: among(on, datasets) for run, on in self.scored_on.items() if run in runs},
+                "baselines": among(self.baselines, runs),
+                "perturbations": made,
+                "fitting": {name: among(on, datasets) for name, on in self.fitting.items() if name in made},
+                "attacked": among(self.attacked, runs),
+                "attacked_datasets": among(self.attacked_datasets, datasets),
+                "transfer": among(self.transfer, runs),
+                "prompts": {} if classifies else self.prompts,
+                "metrics": list(map(str, self.classification.metrics)) if classifies else self.metrics,
+            }
+        )
 
     def runs_on(self, dataset: str) -> list[str]:
         """The runs that are scored on a data set."""

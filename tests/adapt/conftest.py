@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from medstress.cards.model import Sam
+from medstress.cards.segmenter import Sam
 from medstress.cards.strategy import Strategy
 from medstress.pixels import box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, write_rows

@@ -11,6 +11,7 @@ from transformers import SamConfig, SamModel
 
 from medstress.adapt.examples import read_examples
 from medstress.adapt.optimiser import make_optimiser, set_rate
+from medstress.adapt.segmentation import train_segmenter as train
 from medstress.adapt.trainable import (
     apply_strategy,
     kept_tensors,
@@ -20,7 +21,6 @@ from medstress.adapt.trainable import (
     set_training_mode,
     trained_tensors,
 )
-from medstress.adapt.trainer import train
 from medstress.cards.strategy import Strategy
 from medstress.errors import MedstressError
 from medstress.models.segmentation.protocol import Parts

@@ -15,8 +15,10 @@ from medstress.adapt.batches import fresh_batches
 from medstress.adapt.examples import read_examples, share_of
 from medstress.adapt.finetune import finetune, load_adapted
 from medstress.adapt.schedule import Progress, rate_share
+from medstress.adapt.segmentation import SegmentationLearner
+from medstress.adapt.segmentation import train_segmenter as train
 from medstress.adapt.trainable import apply_strategy
-from medstress.adapt.trainer import Training, chosen, train
+from medstress.adapt.trainer import Training, chosen
 from medstress.errors import MedstressError
 from medstress.models.segmentation.sam import load
 from medstress.records import SampleRow, read_rows, write_rows
@@ -66,8 +68,8 @@ def run(card, dataset, folder, *, by=FULL, seed=0):
     tensors, training = folder / "trained.safetensors", folder / "training.json"
     steps = finetune(
         FinetuneSpec(model=card, strategy=by, trainset="splits", seed=seed),
-        dataset.images,
-        dataset.samples,
+        [dataset.images],
+        [dataset.samples],
         tensors,
         training,
         journal=folder / "journal",
@@ -196,8 +198,9 @@ def test_a_cached_step_is_the_step_that_encodes(card, dataset, tmp_path):
 def gradient(card, training, by):
     segmenter = load(card)
     apply_strategy(segmenter.model, segmenter.parts, by, 0, name="m")
-    job = Training(segmenter, card, by, 0.0, 0, Path("nowhere"))
-    job.advance(fresh_batches(training, by, 0)(0))
+    learner = SegmentationLearner(segmenter, fresh_batches(training, by, 0), [])
+    job = Training(learner, card, by, 0.0, 0, Path("nowhere"))
+    job.advance(learner.batch(0))
     return {name: weight.grad for name, weight in job.weights.items() if weight.grad is not None}
 
 
@@ -273,7 +276,7 @@ def test_when_a_training_is_over():
     assert progress.is_over(20, 2)
     assert not progress.is_over(20, 3)
     assert progress.is_over(16, None)
-    assert (progress.best_step, progress.best_iou) == (8, 0.6)
+    assert (progress.best_step, progress.best) == (8, 0.6)
 
 
 def test_training_learns(card, dataset, tmp_path):
@@ -281,7 +284,7 @@ def test_training_learns(card, dataset, tmp_path):
     by = strategy("full", steps=40, check_every=20, learning_rate=0.01)
     outcomes = train(load(card), card, by, 0, training, training, tmp_path)
     progress = chosen(outcomes).progress
-    assert progress.best_iou > progress.looks[0][1] + 0.2
+    assert progress.best > progress.looks[0][1] + 0.2
 
 
 def test_a_loss_that_is_not_a_number_stops_with_step_and_samples(card, dataset, tmp_path):

@@ -83,4 +83,6 @@ def test_an_augmentation_that_fits_no_image_is_an_error(card, dataset, tmp_path)
     by = strategy("decoder_only", augmentation=Augmentation(types=["hair", "vignette"]))
     spec = FinetuneSpec(model=card, strategy=by, trainset="splits", seed=0)
     with pytest.raises(MedstressError, match=r"none of its augmentation's types \(hair, vignette\) is for ct"):
-        finetune(spec, dataset.images, dataset.samples, tmp_path / "t", tmp_path / "j", journal=tmp_path / "x", code="")
+        finetune(
+            spec, [dataset.images], [dataset.samples], tmp_path / "t", tmp_path / "j", journal=tmp_path / "x", code=""
+        )

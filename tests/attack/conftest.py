@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from medstress.cards.attack import Attack
-from medstress.cards.model import Sam
+from medstress.cards.segmenter import Sam
 from medstress.models.segmentation.protocol import Parts
 from medstress.pixels import box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, SampleRow, write_rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medstress.attack.attack import attack_dataset
+from medstress.attack.segmentation import attack_segmenter
 from medstress.config import Scoring
 from medstress.errors import MedstressError
 from medstress.journal import Journal
@@ -24,7 +24,7 @@ def run(folder, records, segmenter, wanted, **options):
     journal = Journal(folder / "journal")
     kept = folder / "images.parquet"
     given = {"journal": journal, "code": "code", "kept": kept} | options
-    pace = attack_dataset(segmenter, wanted, *records, folder / "answers.parquet", **given)
+    pace = attack_segmenter(segmenter, wanted, *records, folder / "answers.parquet", **given)
     return pace, journal
 
 
@@ -111,6 +111,27 @@ def test_local_attacks_stay_in_their_region(made, records):
         elif name == "fgsm_outside":
             assert not moved[inside].any()
             assert moved[~inside].mean() > 0.5
+
+
+def test_an_l2_attack_stays_in_its_ball_and_region(records, tmp_path):
+    radii = {"norm": "l2", "epsilons": [20, 40, 60, 80, 100], "region": "inside_box", "keep_images": True}
+    both = [attack("fgsm", **radii), attack("pgd", momentum=0.5, restarts=2, **radii)]
+    run(tmp_path, records, NetSegmenter(), spec(*both, levels=[1, 3]))
+    images, clean = stored(tmp_path), clean_images(records)
+    assert len(images) == 2 * 2 * 6
+    objects = {row.image_id: row.objects for row in read_rows(records[1], SampleRow)}
+    for (_, level, name), image in images.items():
+        moved = image - clean[name]
+        assert 0.9 * 20 * level < np.linalg.norm(moved) <= 20 * level
+        for item in objects[name]:
+            x0, y0, x1, y1 = map(int, item.box)
+            moved[y0:y1, x0:x1] = 0
+        assert not moved.any()
+    some = ("i0", "i1", "i2")
+    before = mean_loss(NetSegmenter(), records, {name: clean[name] for name in some})
+    for method in ("fgsm", "pgd"):
+        after = mean_loss(NetSegmenter(), records, {name: images[method, 3, name] for name in some})
+        assert after > before + 0.003
 
 
 def test_a_targeted_attack_empties_the_answers(made):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from medstress.cli import main
 from medstress.configfile import load_project
 from medstress.problems import ConfigError
+from medstress.table_slice import table_spec
 from tests.attack.conftest import attack
 from tests.conftest import ROOT
 
@@ -44,7 +45,7 @@ def test_only_runs_with_gradients_are_attacked(load):
     assert (spec.strategy.name, spec.seed, spec.levels) == ("lora", 0, [2, 5])
     assert project.score_spec("box_fill", "nuclei").unmoved == []
     assert project.score_spec(ADAPTED, "lung_ct_tumour").unmoved == ["fgsm", "pgd"]
-    table = project.table_spec()
+    table = table_spec(project)
     assert table.attacks == {name: [2, 4, 6, 8, 10] for name in ("fgsm", "pgd")}
     assert (table.attacked, table.transfer, table.kept) == (["tiny_sam", "tiny_sam+lora"], ["tiny_sam"], ["pgd"])
 
@@ -63,7 +64,7 @@ def test_attacks_may_be_made_on_some_data_sets_alone(load):
     assert project.transfer_inputs("box_fill", "nuclei") == []
     assert project.score_spec("tiny_sam", "lung_ct_tumour").unmoved == ["fgsm", "pgd"]
     assert project.score_spec("tiny_sam", "nuclei").unmoved == []
-    assert project.table_spec().attacked_datasets == ["lung_ct_tumour"]
+    assert table_spec(project).attacked_datasets == ["lung_ct_tumour"]
     with pytest.raises(ConfigError, match="did you mean nuclei"):
         load(attacked_datasets=["nucleus"])
 
@@ -96,6 +97,9 @@ def test_what_does_not_go_together_is_said(load, changes, key, expected):
     ("changes", "said"),
     [
         ({"epsilons": [0.5, 1, 2, 3, 4]}, "1 to 255 grey levels"),
+        ({"epsilons": [2, 4, 6, 8, 256]}, "1 to 255 grey levels"),
+        ({"norm": "l2"}, "epsilons with norm: l2: five radii in grey levels over the whole image"),
+        ({"norm": "l2", "epsilons": [2, 4, 6, 8, 100_001]}, "1 to 100000 grey levels"),
         ({"steps": [0, 1, 2, 3, 4]}, "at least one step"),
         ({"method": "fgsm", "restarts": 2}, "method: pgd"),
         ({"method": "fgsm", "momentum": 0.9}, "method: pgd"),
@@ -104,3 +108,9 @@ def test_what_does_not_go_together_is_said(load, changes, key, expected):
 def test_an_attack_that_makes_no_sense(changes, said):
     with pytest.raises(ValidationError, match=said):
         attack(**changes)
+
+
+@pytest.mark.parametrize("method", ["fgsm", "pgd"])
+def test_radii_of_l2_survive_the_way_through_a_job(method):
+    given = attack(method, norm="l2", epsilons=[64, 128, 255, 510, 765])
+    assert type(given).model_validate_json(given.model_dump_json()) == given

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from medstress.attack.attacker import climb_of
-from medstress.attack.ball import into_ball, onto_grid, region_of
+from medstress.attack.ball import into_ball, onto_grid, random_offset, region_of, steepest
 from medstress.attack.steps import Climb, climb, fgsm, gradient_of, pgd
 from medstress.attack.subjects import to_images, to_pixels
 from medstress.errors import MedstressError
+from medstress.seeds import generator
 from tests.attack.conftest import attack, picture
 
 CPU = torch.device("cpu")
@@ -35,8 +36,8 @@ def everywhere(pair):
     return torch.ones_like(pair[0])
 
 
-class FoolboxPgd(foolbox.attacks.LinfProjectedGradientDescentAttack):
-    """foolbox's PGD with our loss, from a given start, in grey levels."""
+class OurLoss:
+    """Makes foolbox's PGD climb our loss from a given start."""
 
     def __init__(self, loss, start, **settings):
         super().__init__(random_start=True, **settings)
@@ -49,9 +50,17 @@ class FoolboxPgd(foolbox.attacks.LinfProjectedGradientDescentAttack):
         return ep.astensor(self.start)
 
 
-def with_foolbox(loss, clean, start, *, radius, steps, step):
+class LinfPgd(OurLoss, foolbox.attacks.LinfProjectedGradientDescentAttack):
+    pass
+
+
+class L2Pgd(OurLoss, foolbox.attacks.L2ProjectedGradientDescentAttack):
+    pass
+
+
+def with_foolbox(loss, clean, start, *, radius, steps, step, kind=LinfPgd):
     model = foolbox.PyTorchModel(torch.nn.Flatten().eval(), bounds=(0, 255), device="cpu")
-    oracle = FoolboxPgd(loss, start, steps=steps, abs_stepsize=step)
+    oracle = kind(loss, start, steps=steps, abs_stepsize=step)
     return oracle.run(model, clean, torch.zeros(len(clean), dtype=torch.int64), epsilon=radius)
 
 
@@ -70,6 +79,41 @@ def test_the_same_loss_as_foolbox_before_rounding(pair, loss, everywhere, method
     assert (loss(ours) > loss(clean) + 0.01).all()
     if method == "fgsm":
         assert torch.equal(fgsm(gradient_of(loss, clean), clean, everywhere, how.radius, 1), theirs.round())
+
+
+@pytest.mark.parametrize("method", ["fgsm", "pgd"])
+@pytest.mark.parametrize("level", [1, 3, 5])
+def test_the_same_loss_as_foolbox_in_the_l2_ball(pair, loss, everywhere, method, level):
+    clean = pair[0]
+    how = climb_of(attack(method, norm="l2", epsilons=[25, 40, 50, 75, 100]), level)
+    if method == "fgsm":
+        start, how = clean, Climb(how.radius, 1, how.radius, norm="l2")
+    else:
+        drawn = random_offset(generator(1), clean.shape[1:], "l2")
+        start = clean + how.radius * torch.from_numpy(drawn)
+    ours = climb(loss, clean, everywhere, start, how)
+    theirs = with_foolbox(loss, clean, start, radius=how.radius, steps=how.steps, step=how.step, kind=L2Pgd)
+    assert loss(ours).detach().numpy() == pytest.approx(loss(theirs).detach().numpy(), abs=1e-3)
+    assert (loss(ours) > loss(clean) + 0.004).all()
+    stored = onto_grid(ours, clean, how.radius, "l2")
+    # Rounding costs next to nothing of what was gained.
+    assert (loss(stored) - loss(clean) > 0.95 * (loss(ours) - loss(clean))).all()
+    if method == "fgsm":
+        assert torch.equal(fgsm(gradient_of(loss, clean), clean, everywhere, how.radius, 1, "l2"), stored)
+
+
+@pytest.mark.parametrize("size", [0, 1e-30, 1e30])
+def test_an_l2_step_has_length_one_or_none(size):
+    drawn = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    step = steepest(size * drawn, "l2")
+    assert torch.isfinite(step).all()
+    assert step.flatten(1).norm(dim=1).tolist() == pytest.approx([1.0 if size else 0.0] * 2)
+
+
+def test_images_without_a_gradient_stay(pair, everywhere):
+    clean, how = pair[0], Climb(50, 3, 20, norm="l2")
+    flat = pgd(lambda pixels: (0 * pixels).sum((1, 2, 3)), clean, everywhere, [torch.zeros_like(clean)], how)[0]
+    assert torch.equal(flat, clean)
 
 
 def test_the_gradient_is_the_finite_difference(segmenter, pair):

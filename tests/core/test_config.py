@@ -12,25 +12,35 @@ import yaml
 
 from medstress.cards.model import ModelCard
 from medstress.configfile import load_project
-from medstress.models.registry import SEGMENTERS
+from medstress.models.registry import ADAPTERS
 from medstress.problems import ConfigError
 from medstress.reference import MARK, json_schema, key_reference
+from medstress.table_slice import table_spec
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A copy of the configuration, to be spoiled."""
+    """A copy of the configuration, to be spoiled; the study with its segmentation alone."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
+    study = yaml.safe_load((tmp_path / "config/config.yaml").read_text())
+    kept = {
+        "datasets": [name for name in study["datasets"] if name != "modality"],
+        "attacked_datasets": ["brain_mri_tumour"],
+        "runs": [name for name in study["runs"] if not name.startswith(("tiny_clip", "majority_class"))],
+        "tables": [name for name in study["tables"] if not name.startswith("classification")],
+    }
+    spoil(tmp_path / "config/config.yaml", prompt_sets=None, classification=None, **kept)
     return tmp_path / "config"
 
 
 def spoil(path, **changes):
+    """Change keys of a file; None takes one out."""
     data = yaml.safe_load(path.read_text())
     data.update(changes)
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    path.write_text(yaml.safe_dump({key: value for key, value in data.items() if value is not None}, sort_keys=False))
 
 
 def problems(source=Path("config/config.yaml")):
@@ -50,7 +60,16 @@ def test_every_card_that_ships_is_valid(project):
     names = {kind: sorted(path.stem for path in (project / kind).glob("*.yaml")) for kind in ("datasets", "models")}
     untrained = {name: f"{name}+full@nuclei" for name in ("unet", "deeplabv3")}
     runs = [untrained.get(name, name) for name in names["models"]]
-    spoil(project / "config.yaml", datasets=names["datasets"], runs=runs, tables=["calibration"])
+    # What is corrupted already has to be read on a published scale.
+    spoil(
+        project / "config.yaml",
+        datasets=names["datasets"],
+        runs=runs,
+        tables=["calibration"],
+        perturbations={"types": ["brightness"], "scale": "medimeta_c"},
+        attacks=[],
+        attacked_datasets=[],
+    )
     assert len(load_project(project / "config.yaml").models) == len(names["models"])
 
 
@@ -142,7 +161,7 @@ def test_a_type_that_fits_no_data_set_is_a_mistake_unless_the_study_says_so(proj
     spoil(small, perturbations=types | {"unfitting": "leave_out"})
     study = load_project(small)
     assert study.perturbations_on("nuclei") == ["jpeg"]
-    assert study.table_spec().perturbations == ["jpeg"]
+    assert table_spec(study).perturbations == ["jpeg"]
     # What is no type at all stays a mistake.
     spoil(small, perturbations={"types": ["jpeg", "oct_blank"], "unfitting": "leave_out"})
     assert "perturbations.types.1" in problems(small)
@@ -153,7 +172,7 @@ def test_the_table_of_moved_prompts_needs_some(project):
     assert "`prompts`" in problems()["tables.0"].expected
     spoil(project / "config.yaml", prompts=[{"name": "shifted", "kind": "shift"}])
     study = load_project(project / "config.yaml")
-    assert study.table_spec().prompts == {"shifted": [0.05, 0.1, 0.2, 0.3, 0.5]}
+    assert table_spec(study).prompts == {"shifted": [0.05, 0.1, 0.2, 0.3, 0.5]}
     assert study.predict_spec("box_fill", "nuclei").levels == [1, 2, 3, 4, 5]
     assert study.score_spec("box_fill", "nuclei").unmoved == ["shifted"]
 
@@ -201,7 +220,7 @@ def test_a_strategy_stands_for_its_training_sets_and_seeds(project):
         "tiny_sam+full@lung_ct_tumour~seed1",
     ]
     assert loaded.scored_on("tiny_sam+full@lung_ct_tumour~seed1") == ["lung_ct_tumour"]
-    assert loaded.table_spec().scored_on["tiny_sam+full"] == ["lung_ct_tumour"]
+    assert table_spec(loaded).scored_on["tiny_sam+full"] == ["lung_ct_tumour"]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +240,68 @@ def test_values_that_would_fail_later_are_refused_now(project, changes, key):
     assert set(problems()) == {key}
 
 
+CLASSES = {
+    "datasets": ["modality"],
+    "runs": ["tiny_clip"],
+    "perturbations": {"types": ["jpeg"]},
+    "tables": ["calibration"],
+    "figures": [],
+    "attacks": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "expected"),
+    [
+        ({"runs": ["box_fill", "tiny_clip"]}, "runs.0", "a data set for segmentation"),
+        ({"datasets": ["modality", "nuclei"]}, "datasets.1", "a run of a model for segmentation"),
+        ({"tables": ["segmentation_main"]}, "tables.0", "a study with a data set for segmentation"),
+        ({"figures": ["image_grid"]}, "figures.0", "a study with a data set for segmentation"),
+        ({"runs": ["tiny_clip~ensemble"]}, "runs.0", "one of the study's prompt sets: published"),
+        ({"runs": ["tiny_clip+lora"]}, "runs.0", "method full or image_lora"),
+        ({"runs": ["tiny_clip+tiny_fewshot@pooled"]}, "runs.0", "one of the study's data sets"),
+        ({"classification": {"normaliser": "clip"}}, "classification.normaliser", "alexnet, tiny_clip"),
+        (
+            {"classification": {"normaliser": "alexnet", "metrics": ["accuracy"]}},
+            "classification.metrics",
+            "balanced_accuracy among them",
+        ),
+        (
+            {"attacks": [{"name": "fgsm", "method": "fgsm", "region": "inside_box"}]},
+            "attacks.0.region",
+            "classification has no boxes",
+        ),
+        (
+            {"prompt_sets": [{"name": "seed1", "templates": ["{class}"]}]},
+            "prompt_sets.0.name",
+            "this one means a seed",
+        ),
+        (
+            {"prompt_sets": [{"name": "odd", "templates": ["{clas}"]}]},
+            "prompt_sets.0",
+            "'{clas}' names {clas}; known are {class}, {modality} and {dataset}",
+        ),
+    ],
+)
+def test_what_is_asked_of_classifiers_goes_together(project, changes, key, expected):
+    spoil(project / "config.yaml", attacked_datasets=None, prompts=None, **(CLASSES | changes))
+    assert expected in problems()[key].expected
+
+
+def test_a_prompt_set_is_a_run_of_its_own(project):
+    sets = [{"name": name, "templates": ["a {class}"]} for name in ("short", "other")]
+    runs = ["tiny_clip", "tiny_clip+tiny_fewshot"]
+    spoil(project / "config.yaml", attacked_datasets=None, prompts=None, **(CLASSES | {"runs": runs}), prompt_sets=sets)
+    loaded = load_project(project / "config.yaml")
+    adapted = [f"tiny_clip+tiny_fewshot@modality~seed{seed}" for seed in (0, 1)]
+    assert list(loaded.runs) == ["tiny_clip~short", "tiny_clip~other", *adapted]
+    assert list(loaded.encoders) == [*reversed(adapted), "tiny_clip"]
+    table = table_spec(loaded)
+    assert list(table.runs) == ["tiny_clip~short", "tiny_clip~other", "tiny_clip+tiny_fewshot"]
+    assert table.adapted == {"tiny_clip+tiny_fewshot": "tiny_clip~short"}
+    assert loaded.texts_of("tiny_clip~other", "modality").texts[1] == ["a CT"]
+
+
 def test_a_key_given_twice_is_an_error_for_snakemake_too(project):
     path = project / "config.yaml"
     data = yaml.safe_load(path.read_text())
@@ -233,7 +314,7 @@ def test_cards_schema_and_registry_know_the_same_adapters():
     cards = {
         name for card in get_args(get_args(ModelCard)[0]) for name in get_args(card.model_fields["adapter"].annotation)
     }
-    assert cards == set(SEGMENTERS)
+    assert cards == set(ADAPTERS)
     assert all(f"adapter {name}" in key_reference() for name in cards)
 
 
@@ -280,5 +361,15 @@ def test_specs_carry_only_their_slice(monkeypatch):
     monkeypatch.chdir(ROOT)
     project = load_project(Path("config/config.yaml"))
     spec = project.perturb_spec("nuclei", "jpeg").model_dump()
-    assert set(spec) == {"dataset", "modality", "perturbation", "levels", "split", "background", "window", "severity"}
+    assert set(spec) == {
+        "dataset",
+        "modality",
+        "perturbation",
+        "levels",
+        "split",
+        "background",
+        "window",
+        "severity",
+        "corrupted",
+    }
     assert "perturbations" not in project.prepare_spec("nuclei").model_dump_json()

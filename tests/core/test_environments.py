@@ -38,4 +38,13 @@ def test_every_declared_dependency_is_pinned():
 
     assert names(project["dependencies"]) <= locked
     assert names(project["optional-dependencies"]["test"]) <= tested
-    assert names(project["optional-dependencies"]["sam"]) == names(pins("requirements-sam.lock"))
+    extras = [line for extra in ("clip", "sam") for line in project["optional-dependencies"][extra]]
+    assert names(extras) <= names(pins("requirements-extras.lock"))
+
+
+def test_the_second_environment_adds_to_the_first_and_replaces_nothing():
+    def names(lock):
+        return {line.split("==")[0].lower().replace("_", "-") for line in pins(lock)}
+
+    assert not names("requirements-extras.lock") & (names("requirements.lock") | names("requirements-test.lock"))
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._]+", line) for line in pins("requirements-extras.lock"))

@@ -14,6 +14,7 @@ LIGHT = [
     "medstress.fetch.hub",
     "medstress.models.predict",
     "medstress.models.segmentation.grabcut",
+    "medstress.score.classification",
     "medstress.score.segmentation",
     "medstress.tables.write",
     "medstress.figures.write",

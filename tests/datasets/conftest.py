@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from medstress.cards.dataset import DatasetCard
+from medstress.cards.segmentation import SegmentationCard
 from medstress.config import Limit
 from medstress.datasets.prepare import prepare_dataset
 from medstress.datasets.summary import Summary
@@ -54,20 +54,20 @@ class Project:
         self.root = root
         self.images, self.samples = root / "out" / "images.parquet", root / "out" / "samples.parquet"
 
-    def card(self, **changes: Any) -> DatasetCard:
+    def card(self, **changes: Any) -> SegmentationCard:
         folder = {"format": "folder", "images": "images", "masks": "masks"}
         base: dict[str, Any] = {"name": "mine", "title": "Mine", "modality": "mri", "source": folder, "licence": "own"}
         base["split"] = {"unit": "image", "by": "fraction", "val": 0, "test": 1}
-        return DatasetCard.model_validate(base | changes)
+        return SegmentationCard.model_validate(base | changes)
 
-    def sheet_card(self, **changes: Any) -> DatasetCard:
+    def sheet_card(self, **changes: Any) -> SegmentationCard:
         source = {"format": "sheet", "sheet": "sheet.csv"} | changes.pop("source", {})
         return self.card(source=source, **changes)
 
     def write_sheet(self, *lines: str) -> None:
         (self.root / "sheet.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def prepare(self, card: DatasetCard, **limit: int) -> tuple[Summary, list[ImageRow], list[SampleRow]]:
+    def prepare(self, card: SegmentationCard, **limit: int) -> tuple[Summary, list[ImageRow], list[SampleRow]]:
         spec = PrepareSpec(card=card, limit=Limit(**limit))
         summary = prepare_dataset(spec, self.root, self.images, self.samples)
         return summary, read_rows(self.images, ImageRow), read_rows(self.samples, SampleRow)

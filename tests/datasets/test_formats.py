@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1
 
-from medstress.cards.dataset import Window
+from medstress.cards.images import Window
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.formats import extension_of, grid_of, is_picture, read_picture, stem_of
 from medstress.datasets.picture import to_display, to_raw

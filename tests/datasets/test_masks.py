@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medstress.cards.dataset import Labels
+from medstress.cards.segmentation import Labels
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.masks import read_masks
 from tests.datasets.conftest import disc, picture, save

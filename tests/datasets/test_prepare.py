@@ -194,7 +194,7 @@ from pathlib import Path
 import medstress.datasets.prepare as prepare
 from medstress.specs import PrepareSpec
 
-prepare._raise_if_bad = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepare.raise_if_bad = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 prepare.prepare_dataset(PrepareSpec.model_validate_json(sys.argv[1]), *map(Path, sys.argv[2:]))
 """
 

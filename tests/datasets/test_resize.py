@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medstress.cards.dataset import Resize
+from medstress.cards.images import Resize
 from medstress.datasets.resize import frame_of, resize_box, resize_image, resize_mask
 from medstress.pixels import box_of
 

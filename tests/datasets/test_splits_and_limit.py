@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medstress.cards.dataset import SplitRule
+from medstress.cards.images import SplitRule
 from medstress.datasets.candidate import Candidate
 from medstress.datasets.limit import in_turn, some_objects
 from medstress.datasets.masks import MaskObject

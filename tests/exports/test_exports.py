@@ -13,8 +13,9 @@ import datasets
 import numpy as np
 import pytest
 
+from medstress.arrays import read_npz
 from medstress.errors import MedstressError
-from medstress.exports.arrays import read_npz, write_npz
+from medstress.exports.arrays import write_npz
 from medstress.exports.read import READERS
 from medstress.exports.source import Perturbed, find_perturbed, read_labels
 from medstress.exports.write import EXPORTS, export

@@ -63,6 +63,19 @@ def test_nothing_is_written_elsewhere(
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "archive"]
 
 
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "a"], ["a", "a/b/c/d"], ["x/a/b", "x/a"]])
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_a_file_that_is_a_folder_as_well_is_an_error(
+    make: Callable[[Path, dict[str, bytes]], Path], names: list[str], tmp_path: Path
+) -> None:
+    archive = make(tmp_path / "archive", dict.fromkeys(names, b"1"))
+    with pytest.raises(
+        MedstressError, match=r"archive: (x/)?a\S* is, or lies below, a name that is a file and a folder"
+    ):
+        unpack(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_in_a_tar_are_refused(kind: bytes, tmp_path: Path) -> None:
     with pytest.raises(MedstressError, match="'x' is a link or a device"):

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from medstress.cards.dataset import DatasetCard
+from medstress.cards.classifier import OpenClip, RobustMedClip, UniMedClip
 from medstress.cards.download import Download
-from medstress.cards.model import MedSam, Sam, UNet
+from medstress.cards.segmentation import SegmentationCard
+from medstress.cards.segmenter import MedSam, Sam, UNet
 from medstress.errors import MedstressError
 from medstress.fetch.fetch import Fetched, fetch, write_stamp
-from medstress.fetch.plan import dataset_folder, weights_folder, weights_path, weights_sums
+from medstress.fetch.plan import dataset_folder, weights_folder, weights_path, weights_sums, weights_wanted
 from medstress.specs import FetchSpec
 from tests.fetch.conftest import HASTY
 from tests.fetch.server import File, Server
@@ -280,9 +281,23 @@ def test_only_what_lies_below_downloads_is_fetched() -> None:
     assert weights_sums(near) == {}
 
 
+def test_a_text_encoder_beside_the_weights_is_fetched_with_them() -> None:
+    facts: dict[str, Any] = {"name": "u", "title": "U", "download": Download(url="https://example.org/u.pt")}
+    weights = "downloads/models/u/u.pt"
+    beside = UniMedClip(adapter="unimed_clip", weights=weights, text="downloads/models/u/text", sha256=SUM, **facts)
+    assert weights_wanted(beside) == [weights, "downloads/models/u/text"]
+    assert weights_sums(beside) == {weights: SUM}
+    for own in ("/data/bert", "downloads/models/other/text"):
+        assert weights_wanted(beside.model_copy(update={"text": own})) == [weights]
+    robust = RobustMedClip(adapter="robust_medclip", weights="downloads/models/r.1", text="/b", sha256=SUM, **facts)
+    assert weights_sums(robust) == {"downloads/models/r.1/model.pth": SUM}
+    hub = OpenClip(adapter="open_clip", weights="downloads/models/b", sha256=SUM, **facts)
+    assert (weights_wanted(hub), weights_sums(hub)) == (["downloads/models/b"], {})
+
+
 def test_a_data_set_is_fetched_where_its_card_points_below_downloads() -> None:
-    def card(images: str) -> DatasetCard:
-        return DatasetCard.model_validate(
+    def card(images: str) -> SegmentationCard:
+        return SegmentationCard.model_validate(
             {
                 "name": "lesions",
                 "title": "Lesions",

@@ -1,5 +1,6 @@
 """Downloads are resumed, checked and never glued together from two versions."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from medstress.errors import MedstressError
+from medstress.fetch.checksum import known_checksum
 from medstress.fetch.http import Patience, download, file_name
 from medstress.fetch.request import NotThereError, Remote, shown
 from tests.fetch.conftest import HASTY
@@ -19,7 +21,8 @@ CONTENT = np.random.default_rng(1).bytes(300_000)
 
 
 def get(server: Server, target: Path, path: str = "/a.bin", **facts: Any) -> bytes:
-    download(Remote(f"{server.base}{path}", **facts), target, HASTY)
+    checksum = known_checksum(facts.pop("sha256", None), facts.pop("md5", None))
+    download(Remote(f"{server.base}{path}", checksum=checksum, **facts), target, HASTY)
     return target.read_bytes()
 
 
@@ -117,6 +120,17 @@ def test_wrong_content_is_not_kept(server: Server, tmp_path: Path) -> None:
     ):
         get(server, tmp_path / "a.bin", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_md5_is_checked_where_it_is_all_that_a_publisher_gives(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = File(CONTENT)
+    right = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    assert get(server, tmp_path / "a.bin", md5=right) == CONTENT
+    with pytest.raises(MedstressError, match=f"md5 is {right}, but the card says {'0' * 32}. It was not kept"):
+        get(server, tmp_path / "b.bin", md5="0" * 32)
+    assert left_beside(tmp_path / "a.bin") == []
+    # The sha256 says more, so it alone decides.
+    assert get(server, tmp_path / "c.bin", sha256=server.files["/a.bin"].sha256, md5="0" * 32) == CONTENT
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from medstress.cards.model import MedSam, Sam
+from medstress.cards.segmenter import MedSam, Sam
 
 SIDE = 64
 BOXES = [(10.0, 5.0, 40.0, 60.0), (0.0, 0.0, 33.0, 29.0), (20.5, 30.25, 41.0, 50.0)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.cards.model import BoxFill
+from medstress.cards.segmenter import BoxFill
 from medstress.perturb import PERTURBATIONS
 from medstress.perturb.build import perturb_dataset
 from medstress.pixels import Mask, box_of, encode_mask, encode_png

@@ -1,10 +1,10 @@
-"""DeepLabV3 and SAM-Med2D where the extra they need is missing; where it is there: tests/sam_extra."""
+"""DeepLabV3 and SAM-Med2D where the extra they need is missing; where it is there: tests/extras."""
 
 from importlib.util import find_spec
 
 import pytest
 
-from medstress.cards.model import DeepLabV3, SamMed2d
+from medstress.cards.segmenter import DeepLabV3, SamMed2d
 from medstress.errors import MedstressError
 from medstress.models.registry import load_segmenter
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from medstress.cards.model import Sam
+from medstress.cards.segmenter import Sam
 from medstress.errors import MedstressError
 from medstress.models.registry import load_segmenter
 from medstress.models.segmentation.sam import load

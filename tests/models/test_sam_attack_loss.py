@@ -8,8 +8,9 @@ from PIL import Image as Picture
 from medstress.errors import MedstressError
 from medstress.models.segmentation import medsam, sam
 from medstress.models.segmentation.medsam import MedSamPixels
-from medstress.models.segmentation.sam_pixels import bilinear_weights, straight_through
+from medstress.models.segmentation.sam_pixels import bilinear_weights
 from medstress.models.segmentation.sam_preprocess import Preprocessing
+from medstress.models.straight_through import straight_through
 from tests.models.sam_files import BOXES, SIDE, colour, grey, medsam_card, sam_card, tiny_original
 
 PATHS = {"sam": Preprocessing(SIDE), "medsam": MedSamPixels(SIDE)}

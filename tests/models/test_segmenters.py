@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medstress.cards.model import BoxFill, GrabCut
+from medstress.cards.segmenter import BoxFill, GrabCut
 from medstress.models.registry import load_segmenter
 from medstress.seeds import generator
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from medstress.cards.model import UNet
+from medstress.cards.segmenter import UNet
 from medstress.errors import MedstressError
 from medstress.models.registry import load_segmenter
 

@@ -1,6 +1,8 @@
 """What a type can reach on an image, found without medstress: a dense scan of strengths with scikit-image's SSIM."""
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import get_args
 
 import numpy as np
@@ -12,7 +14,7 @@ from medstress.perturb.calibrate import Cell, calibrate
 from medstress.perturb.protocol import Perturbation, Scene
 from medstress.pixels import Image, decode_png, encode_png
 from medstress.seeds import generator, seed_of
-from tests.conftest import images_of
+from tests.conftest import EMBEDDED_OF, embedded_test_images, gallery_images_of, images_of
 
 LEVELS = list(BANDS)
 # A type that fits every modality is scanned on these.
@@ -23,11 +25,18 @@ def independent_ssim(clean: Image, image: Image) -> float:
     return float(structural_similarity(clean, image, data_range=255, channel_axis=2 if clean.ndim == 3 else None))
 
 
-def images_for(perturbation: Perturbation) -> Iterator[tuple[Modality, str, Image]]:
-    """Images of the type's modalities, or of the general ones."""
+def images_for(perturbation: Perturbation, *, every: bool = False) -> Iterator[tuple[Modality, str, Image]]:
+    """Images of the type's modalities, or of the general ones: of the gallery, and the first of each embedded data set.
+
+    With `every`, all test images of the embedded data sets instead of the first.
+    """
     for modality in get_args(Modality):
         if modality in (perturbation.modalities or GENERAL):
-            for name, image in images_of(modality).items():
+            found = images_of(modality)
+            if every:
+                embedded = [embedded_test_images(dataset) for dataset in EMBEDDED_OF.get(modality, ())]
+                found = reduce(or_, embedded, gallery_images_of(modality))
+            for name, image in found.items():
                 yield modality, name, image
 
 

@@ -11,6 +11,7 @@ from medstress.cards.attack import EPSILONS, STEPS
 from medstress.configfile import load_project
 from medstress.names import PerturbationName
 from medstress.perturb.registry import PERTURBATIONS
+from medstress.table_slice import table_spec
 from tests.conftest import ROOT
 from tests.scenarios.workflow import Workflow, copy_project, environment
 
@@ -67,7 +68,7 @@ def test_the_forty_types_are_made_where_they_fit(project):
         "glaucoma_cup": fundus,
     }
     # Tables do not know of types that fit no data set.
-    spec = project.table_spec()
+    spec = table_spec(project)
     assert len(spec.perturbations) == 12 + 3 + 3 + 4 + 3
     assert set(spec.medical) == set(spec.perturbations) - set(general)
 

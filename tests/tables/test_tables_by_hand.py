@@ -77,7 +77,7 @@ def test_names_are_those_of_the_configuration() -> None:
         assert module.TITLE
         assert module.CAPTION
         # Readers are told that a moved object is scored on what is left of it; attacks and prompts move none.
-        moves = entry.reads == ("scores",) and name not in UNMOVED
+        moves = entry.reads == ("scores",) and name not in UNMOVED and entry.task == "segmentation"
         assert ("only pixels that still show the scene" in module.CAPTION) == moves
 
 
@@ -306,8 +306,8 @@ def test_trainable_parameters(toy, tmp_path: Path) -> None:  # type: ignore[no-u
     assert table["seed"].tolist() == [0, 1]
     assert table["share"].tolist() == [1_500 / 120_000] * 2
     # The kept step is the second look.
-    assert table["val_iou_before"].round(12).tolist() == [0.5, 0.6]
-    assert table["val_iou_kept"].round(12).tolist() == [0.6, 0.7]
+    assert table["val_before"].round(12).tolist() == [0.5, 0.6]
+    assert table["val_kept"].round(12).tolist() == [0.6, 0.7]
     shown = trainable_parameters.display(toy.spec, table).iloc[1]
     assert shown[["Run", "Trained on", "Seed", "Trained", "All", "Share", "Kept step"]].tolist() == [
         "Net + LoRA",

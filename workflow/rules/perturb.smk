@@ -2,6 +2,7 @@
 rule perturb:
     input:
         images="<results>/datasets/{dataset}/images.parquet",
+        samples=true_labels,
     output:
         "<results>/perturbed/{dataset}/{perturbation}.parquet",
     log:

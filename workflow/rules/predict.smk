@@ -10,6 +10,8 @@ rule predict:
         "<results>/predictions/{run}/{dataset}.parquet",
     log:
         "<results>/logs/predict/{run}/{dataset}.log",
+    wildcard_constraints:
+        run=one_of(SEGMENTING),
     conda:
         "../../envs/environment.yaml"
     threads: run_threads

@@ -14,6 +14,6 @@ rule score:
         "../../envs/environment.yaml"
     params:
         spec=score_spec,
-        code=fingerprint("medstress.score.segmentation"),
+        code=score_code,
     script:
         "../../scripts/score.py"

@@ -1,4 +1,4 @@
-"""The batches of a training, each of which depends on the seed and the step's number alone."""
+"""The batches of a segmenter's training, each of which depends on the seed and the step's number alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,14 @@ class Batch:
     embeddings: Tensor | None = None
 
     @property
-    def objects(self) -> int:
+    def size(self) -> int:
         """How many objects the examples have together."""
         return sum(len(example.boxes) for example in self.examples)
+
+    @property
+    def names(self) -> list[str]:
+        """The samples."""
+        return [example.sample_id for example in self.examples]
 
     def cut(self, parts: int) -> Iterator["Batch"]:
         """The batch in consecutive parts whose sizes differ by one at most."""
@@ -44,7 +49,8 @@ Batches = Callable[[int], Batch]
 """From a step's number to its batch."""
 
 
-def _chosen(rng: np.random.Generator, examples: int, batch: int) -> list[int]:
+def drawn(rng: np.random.Generator, examples: int, batch: int) -> list[int]:
+    """The places of a batch among the examples, each at most once where there are enough of them."""
     return [int(index) for index in rng.choice(examples, batch, replace=batch > examples)]
 
 
@@ -53,7 +59,7 @@ def fresh_batches(training: Sequence[StoredExample], strategy: Strategy, seed: i
 
     def batch(step: int) -> Batch:
         rng = generator(seed_of("finetune", str(seed), str(step)))
-        chosen = _chosen(rng, len(training), strategy.batch)
+        chosen = drawn(rng, len(training), strategy.batch)
         examples = []
         for place, index in enumerate(chosen):
             own = generator(seed_of("variation", str(seed), str(step), str(place)))
@@ -80,7 +86,7 @@ def cached_batches(
     def batch(step: int) -> Batch:
         rng = generator(seed_of("finetune", str(seed), str(step)))
         examples, embeddings = [], []
-        for index in _chosen(rng, len(training), strategy.batch):
+        for index in drawn(rng, len(training), strategy.batch):
             view = int(rng.integers(strategy.cached_views))
             example, embedding = _read_view(folder / f"{index:06d}.safetensors", view, training[index].sample_id)
             examples.append(example)

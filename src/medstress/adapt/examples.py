@@ -1,6 +1,6 @@
-"""Training examples: images with the boxes and masks of their objects, of one split."""
+"""Training examples of one split: images with the boxes and masks of their objects, or with their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -72,22 +72,36 @@ def read_examples(
     `background` and `window` are what the data set's card says of its images. Raises MedstressError where no example is
     left.
     """
-    by_image: dict[str, list[SampleRow]] = {}
-    for sample in read_rows(samples, SampleRow):
-        if sample.objects:
-            by_image.setdefault(sample.image_id, []).append(sample)
-    examples = [
-        StoredExample(row, sample, background, window)
-        for group in read_groups(images, ImageRow)
-        for row in group
-        if row.split == split
-        for sample in by_image.get(row.image_id, [])
-    ]
+    taught = [sample for sample in read_rows(samples, SampleRow) if sample.objects]
+    examples = [StoredExample(row, sample, background, window) for row, sample in _of_split(images, taught, split)]
     if not examples:
         raise MedstressError(
             f"{images}: the {split} split has no image with an object to train with. Check the card's split and limit."
         )
     return examples
+
+
+def read_labelled(
+    images: Path, samples: Path, split: str, *, background: int = 0, window: tuple[float, float] | None = None
+) -> list[StoredExample]:
+    """The examples of one split of a classification data set, in the records' order; none where it has no such split.
+
+    `background` and `window` are what the data set's card says of its images.
+    """
+    taught = read_rows(samples, SampleRow)
+    return [StoredExample(row, sample, background, window) for row, sample in _of_split(images, taught, split)]
+
+
+def _of_split(images: Path, samples: Sequence[SampleRow], split: str) -> Iterator[tuple[ImageRow, SampleRow]]:
+    """Images of a split, each with its samples, in the records' order."""
+    by_image: dict[str, list[SampleRow]] = {}
+    for sample in samples:
+        by_image.setdefault(sample.image_id, []).append(sample)
+    for group in read_groups(images, ImageRow):
+        for row in group:
+            if row.split == split:
+                for sample in by_image.get(row.image_id, []):
+                    yield row, sample
 
 
 def share_of(examples: Sequence[StoredExample], share: float, seed: int) -> list[StoredExample]:

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """How far a training has come: steps done, looks at val as (step, mean IoU), and the best of them."""
+    """How far a training has come: steps done, looks at val as (step, score), and the best of them."""
 
     step: int = 0
     looks: list[tuple[int, float]] = field(default_factory=list)
     best_step: int = -1
-    best_iou: float = -1.0
+    best: float = -1.0
 
-    def add(self, iou: float) -> bool:
+    def add(self, score: float) -> bool:
         """Note a look at this step; whether it is better than all before. The first of equals stays the best."""
-        self.looks.append((self.step, iou))
-        better = iou > self.best_iou
+        self.looks.append((self.step, score))
+        better = score > self.best
         if better:
-            self.best_step, self.best_iou = self.step, iou
+            self.best_step, self.best = self.step, score
         return better
 
     def is_over(self, steps: int, patience: int | None) -> bool:

@@ -9,13 +9,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medstress.adapt import bottleneck
+from medstress.adapt import bottleneck, low_rank
 from medstress.cards.strategy import (
     AdapterOnly,
     DecoderOnly,
     DecoderPrompt,
     EncoderPartial,
     Full,
+    ImageLora,
     Lora,
     LoraPlusDecoder,
     LoraPlusEncoder,
@@ -25,7 +26,6 @@ from medstress.errors import MedstressError
 from medstress.models.segmentation.protocol import Parts
 from medstress.records import atomic_path
 
-_LORA = r".*\.lora_[AB]\."
 _TITLES = {
     "adapters": "adapters of its own",
     "encoder": "image encoder",
@@ -60,19 +60,22 @@ _PLANS: dict[type, _Plan] = {
 
 
 def apply_strategy(model: nn.Module, parts: Parts, strategy: Strategy, seed: int, *, name: str) -> None:
-    """Make `model` train what the strategy says and nothing else, in place.
+    """Make a segmenter's `model` train what the strategy says and nothing else, in place.
 
     Layers that are added start as the identity, so the model answers as before; what of them is drawn depends on the
-    seed. Raises MedstressError, with `name`, the model's, where the model lacks what the strategy trains.
+    seed. Raises MedstressError, with `name`, the model's, where the model lacks what the strategy trains, and where its
+    method is for classifiers.
     """
+    where = f"strategy {strategy.name} cannot adapt the model {name}"
+    if isinstance(strategy, ImageLora):
+        raise MedstressError(f"{where}: its method, image_lora, is for classifiers. A segmenter takes lora or others.")
     has_adapters = isinstance(strategy, AdapterOnly) and parts.adapters is not None
     plan = _Plan() if has_adapters else _PLANS[type(strategy)]
-    where = f"strategy {strategy.name} cannot adapt the model {name}"
     parameters = [key for key, _ in model.named_parameters()]
     linear = [key for key, module in model.named_modules() if isinstance(module, nn.Linear)]
-    lacking = [part for part in plan.trained if not _found(getattr(parts, part), parameters, whole=False)]
+    lacking = [part for part in plan.trained if not found(getattr(parts, part), parameters, whole=False)]
     lacking += [
-        part for part in (*plan.low_rank, *plan.bottlenecks) if not _found(getattr(parts, part), linear, whole=True)
+        part for part in (*plan.low_rank, *plan.bottlenecks) if not found(getattr(parts, part), linear, whole=True)
     ]
     if lacking:
         lacking = ["adapters", *lacking] if plan.bottlenecks else lacking
@@ -87,21 +90,30 @@ def apply_strategy(model: nn.Module, parts: Parts, strategy: Strategy, seed: int
         trained = [parts.adapters or bottleneck.PARAMETERS]
     if plan.bottlenecks:
         assert isinstance(strategy, AdapterOnly)
-        layers = [key for part in plan.bottlenecks for key in _found(getattr(parts, part), linear, whole=True)]
+        layers = [key for part in plan.bottlenecks for key in found(getattr(parts, part), linear, whole=True)]
         bottleneck.insert_bottlenecks(model, layers, strategy.width, seed)
     if plan.low_rank:
         assert isinstance(strategy, Lora | LoraPlusEncoder | LoraPlusDecoder)
-        trained += [_LORA]
+        trained += [low_rank.PARAMETERS]
         targets = "|".join(f"({getattr(parts, part)})" for part in plan.low_rank)
-        _inject_lora(model, targets, strategy.rank, strategy.alpha, seed)
-    wanted = re.compile("|".join(f"(?:{pattern})" for pattern in trained))
+        low_rank.inject_lora(model, targets, strategy.rank, strategy.alpha, seed)
+    train_only(model, "|".join(f"(?:{pattern})" for pattern in trained), where)
+
+
+def train_only(model: nn.Module, pattern: str, where: str) -> None:
+    """Let the parameters train whose names begin with a match of `pattern`, and freeze all others.
+
+    Raises MedstressError, beginning with `where`, where that leaves nothing to train.
+    """
+    wanted = re.compile(pattern)
     for key, parameter in model.named_parameters():
         parameter.requires_grad_(wanted.match(key) is not None)
     if not trained_tensors(model):
         raise MedstressError(f"{where}: nothing would be trained. Choose another strategy for it.")
 
 
-def _found(pattern: str | None, names: list[str], *, whole: bool) -> list[str]:
+def found(pattern: str | None, names: list[str], *, whole: bool) -> list[str]:
+    """The names that a pattern matches, whole or at their beginning; none without a pattern."""
     if pattern is None:
         return []
     matches = re.compile(pattern).fullmatch if whole else re.compile(pattern).match
@@ -120,15 +132,6 @@ def _last_blocks(parts: Parts, parameters: list[str], strategy: EncoderPartial, 
             f"Set `blocks` in config/strategies/{strategy.name}.yaml to {len(prefixes)} or less."
         )
     return [re.escape(one) for number in sorted(prefixes)[-strategy.blocks :] for one in sorted(prefixes[number])]
-
-
-def _inject_lora(model: nn.Module, targets: str, rank: int, alpha: int, seed: int) -> None:
-    from peft import LoraConfig, inject_adapter_in_model
-
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        inject_adapter_in_model(config, model)
 
 
 def set_training_mode(model: nn.Module) -> None:
@@ -151,10 +154,12 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def kept_tensors(model: nn.Module) -> dict[str, Tensor]:
     """What training changes, by name: the weights that train and the running statistics beside them."""
-    kept = trained_tensors(model)
+    kept, stored = trained_tensors(model), model.state_dict().keys()
     for name, module in model.named_modules():
         if any(weight.requires_grad for weight in module.parameters(recurse=False)):
-            kept |= {f"{name}.{key}".lstrip("."): buffer for key, buffer in module.named_buffers(recurse=False)}
+            own = {f"{name}.{key}".lstrip("."): buffer for key, buffer in module.named_buffers(recurse=False)}
+            # Others are constants, such as the numbers of positions.
+            kept |= {key: buffer for key, buffer in own.items() if key in stored}
     return kept
 
 

@@ -1,11 +1,13 @@
 """How a training example is varied: perturbed where the card says so, mirrored, its boxes as a hand would draw them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from medstress.adapt.examples import Example
-from medstress.cards.strategy import Augmentation
+from medstress.adapt.examples import Example, StoredExample
+from medstress.cards.strategy import Augmentation, Strategy
+from medstress.errors import MedstressError
 from medstress.perturb.levels import make_levels
 from medstress.perturb.registry import PERTURBATIONS
 from medstress.perturb.warp import remaining_share, warp_mask
@@ -54,13 +56,30 @@ def perturbed(example: Example, rng: np.random.Generator, augmentation: Augmenta
     level = augmentation.levels[int(rng.integers(len(augmentation.levels)))]
     [made] = make_levels(kind, example.scene, [level], int(rng.integers(2**63)), SeveritySpec())
     scene = replace(example.scene, image=made.cell.image, raw=None)
-    if made.warp is None:
+    if made.warp is None or not example.masks:
         return replace(example, scene=scene)
     moved = [
         warp_mask(mask, made.warp) for mask in example.masks if remaining_share(mask, made.warp) >= _SMALLEST_SHARE
     ]
     masks = tuple(mask for mask in moved if mask.any())
     return replace(example, scene=scene, boxes=tuple(map(box_of, masks)), masks=masks) if masks else example
+
+
+def check_augmentation(strategy: Strategy, training: Sequence[StoredExample]) -> None:
+    """Raise MedstressError where no perturbation of a strategy's augmentation is for the images of a modality."""
+    if strategy.augmentation is None:
+        return
+    types = strategy.augmentation.types
+    lacking = sorted(
+        modality
+        for modality in {stored.row.modality for stored in training}
+        if not any(PERTURBATIONS[name].fits(modality) for name in types)  # type: ignore[arg-type]
+    )
+    if lacking:
+        raise MedstressError(
+            f"strategy {strategy.name}: none of its augmentation's types ({', '.join(types)}) is for "
+            f"{', '.join(lacking)}. `medstress list` names those that are."
+        )
 
 
 def _jittered(box: Box, mask: Mask, rng: np.random.Generator) -> Box:

@@ -1,24 +1,25 @@
 """Attacks one run on one data set: adversarial images of every attack and level, and the run's answers to them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 import numpy as np
 import torch
 
 from medstress.attack.attacker import Attacker, climb_of
-from medstress.attack.subjects import Batch, Subject, batches, read_subjects
+from medstress.attack.subjects import Batch, S, batches, units
+from medstress.attack.victim import Victim
 from medstress.cards.attack import Attack
 from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
 from medstress.models.precision import fits_memory, largest_batch, out_of_memory
-from medstress.models.predict import Pace
-from medstress.models.segmentation.protocol import LearnedSegmenter
+from medstress.models.views import Pace
 from medstress.perturb.ssim import StructuralSimilarity
-from medstress.pixels import Image, decode_png, encode_mask, encode_png
+from medstress.pixels import Image, decode_png, encode_png
 from medstress.records import PerturbedRow, PredictionRow, record_writer
 from medstress.runs import adversarial_name
 from medstress.specs import AttackSpec
@@ -31,71 +32,82 @@ _MOST_IMAGES = 32
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Who is attacked and where finished units are kept."""
+class Job(Generic[S]):
+    """Who is attacked and where finished units are kept.
 
-    segmenter: LearnedSegmenter
+    code is the fingerprint of the code behind the attacks, weights a hash of the files that the model was loaded from.
+    """
+
+    victim: Victim[S]
     spec: AttackSpec
     journal: Journal
     code: str
     weights: str
     pace: Pace
 
-    def key(self, attack: Attack, level: int, batch: Batch) -> str:
-        """What determines a unit: code, model, weights, the attack at this level, pixels, boxes and true masks."""
+    def key(self, attack: Attack, level: int, unit: Sequence[Batch[S]]) -> str:
+        """What determines a unit: code, model, weights, the attack at this level, pixels, questions and truth."""
         parts: list[str | bytes] = [
             self.code,
             self.weights,
             self.spec.model_dump_json(
-                include={"model": True, "strategy": True, "dataset": True},
+                include={"model": True, "strategy": True, "dataset": True, "texts": True},
                 exclude={"model": _NOT_ASKED, "strategy": {"name", "title"}},
             ),
             attack.model_dump_json(exclude=_NOT_DRAWN),
-            repr((level, climb_of(attack, level), batch.size)),
+            repr((level, climb_of(attack, level), [(len(batch.subjects), batch.size) for batch in unit])),
         ]
-        for subject in batch.subjects:
-            parts += [subject.image_id, subject.png, repr(subject.objects)]
+        for subject in (subject for batch in unit for subject in batch.subjects):
+            parts += [subject.image_id, subject.png, subject.truth]
         return content_key(*parts)
 
-    def batch_size(self, subjects: Sequence[Subject]) -> int:
-        """How many images are attacked at a time: one on a CPU, where more gain nothing; else what the card says.
+    def batch_size(self, subjects: Sequence[S]) -> int:
+        """How many images are attacked at a time: one on a CPU, where more gain little; else what the card says.
 
-        `batch: auto` is found by trial on the image with most objects. Raises MedstressError where not even one fits.
+        `batch: auto` is found by trial on the image with most boxes. Raises MedstressError where not even one fits.
         """
         card = self.spec.model
-        if next(self.segmenter.model.parameters()).device.type == "cpu":
+        if next(self.victim.model.parameters()).device.type == "cpu":
             return 1
         if card.batch != "auto":
             return card.batch
-        hardest = max(subjects, key=lambda subject: len(subject.objects))
+        hardest = max(subjects, key=lambda subject: len(subject.boxes))
         found = self._largest_batch(self.spec.attacks[0], hardest, _MOST_IMAGES)
         if not found:
             raise out_of_memory(card.name, 1, 0)
         return found
 
-    def _largest_batch(self, attack: Attack, subject: Subject, limit: int) -> int:
+    def _largest_batch(self, attack: Attack, subject: S, limit: int) -> int:
         """How many copies of an image the GPU can take a gradient of at once, at most `limit`; 0 if none."""
 
         def attempt(images: int) -> bool:
-            attacker = Attacker(self.segmenter, self.spec.dataset, attack, Batch([subject], images))
+            attacker = Attacker(self.victim, self.spec.dataset, attack, Batch([subject], images))
             return fits_memory(lambda: attacker.gradient)
 
         return largest_batch(attempt, limit)
 
-    def unit(self, attacker: Attacker, level: int) -> tuple[list[PerturbedRow], list[PredictionRow]]:
-        """The images of a batch at a level, where they are kept, and the answers to them."""
-        key = self.key(attacker.attack, level, attacker.batch)
-        if not attacker.attack.keep_images:
+    def unit(self, attackers: Sequence[Attacker[S]], level: int) -> tuple[list[PerturbedRow], list[PredictionRow]]:
+        """The images of some batches under one attack at a level, where they are kept, and the answers to them."""
+        attack = attackers[0].attack
+        subjects = [subject for attacker in attackers for subject in attacker.batch.subjects]
+
+        def answers(images: Sequence[Image]) -> list[PredictionRow]:
+            return self.victim.answers(subjects, images, attack.name, level)
+
+        key = self.key(attack, level, [attacker.batch for attacker in attackers])
+        if not attack.keep_images:
             return [], self.journal.unit(
-                key, lambda: self._answers(attacker, level, [image for image, _ in self._attacked(attacker, level)])
+                key, lambda: answers([image for attacker in attackers for image, _ in self._attacked(attacker, level)])
             )
         kept = self.journal.rows(
-            PerturbedRow, content_key(key, "images", self.spec.run), lambda: self._pictures(attacker, level)
+            PerturbedRow,
+            content_key(key, "images", self.spec.run),
+            lambda: [row for attacker in attackers for row in self._pictures(attacker, level)],
         )
         images = [np.asarray(decode_png(row.png, where=f"{row.perturbation}, {row.image_id}")) for row in kept]
-        return kept, self.journal.unit(key, lambda: self._answers(attacker, level, images))
+        return kept, self.journal.unit(key, lambda: answers(images))
 
-    def _attacked(self, attacker: Attacker, level: int) -> list[tuple[Image, int]]:
+    def _attacked(self, attacker: Attacker[S], level: int) -> list[tuple[Image, int]]:
         started, found = time.monotonic(), None
         try:
             found = attacker.images(level)
@@ -114,7 +126,7 @@ class _Job:
         self.pace.seconds += time.monotonic() - started
         return found
 
-    def _pictures(self, attacker: Attacker, level: int) -> list[PerturbedRow]:
+    def _pictures(self, attacker: Attacker[S], level: int) -> list[PerturbedRow]:
         return [
             PerturbedRow(
                 image_id=subject.image_id,
@@ -133,72 +145,44 @@ class _Job:
             for subject, (image, seed) in zip(attacker.batch.subjects, self._attacked(attacker, level), strict=True)
         ]
 
-    def _answers(self, attacker: Attacker, level: int, images: Sequence[Image]) -> list[PredictionRow]:
-        """What the run says to the stored images, asked as rule predict asks."""
-        subjects = attacker.batch.subjects
-        rows = []
-        answers = self.segmenter.predict(images, [subject.boxes for subject in subjects])
-        for subject, masks in zip(subjects, answers, strict=True):
-            for (sample_id, item), mask in zip(subject.objects, masks, strict=True):
-                status = "ok" if mask.any() else "empty"
-                counts = encode_mask(mask)
-                rows.append(PredictionRow(sample_id, item.object_id, attacker.attack.name, level, counts, status))
-        return rows
-
-    def chunk(
-        self, attack: Attack, subjects: Sequence[Subject], size: int
-    ) -> tuple[list[PerturbedRow], list[PredictionRow]]:
+    def chunk(self, attack: Attack, subjects: Sequence[S], size: int) -> tuple[list[PerturbedRow], list[PredictionRow]]:
         """All levels of one attack on some images, in the order of images and then of levels, however they were cut."""
         pictures, answers = list[PerturbedRow](), list[PredictionRow]()
-        for batch in batches(subjects, size):
-            attacker = Attacker(self.segmenter, self.spec.dataset, attack, batch)
+        for unit in units(batches(subjects, size), self.victim.together):
+            attackers = [Attacker(self.victim, self.spec.dataset, attack, batch) for batch in unit]
             for level in sorted(self.spec.levels):
-                kept, asked = self.unit(attacker, level)
+                kept, asked = self.unit(attackers, level)
                 pictures += kept
                 answers += asked
         places = {subject.image_id: place for place, subject in enumerate(subjects)}
-        images = {sample_id: subject.image_id for subject in subjects for sample_id, _ in subject.objects}
+        images = {sample_id: subject.image_id for subject in subjects for sample_id in subject.sample_ids}
         pictures.sort(key=lambda row: (places[row.image_id], row.level))
         answers.sort(key=lambda row: (places[images[row.sample_id]], row.level))
         return pictures, answers
 
 
-def attack_dataset(
-    segmenter: LearnedSegmenter,
-    spec: AttackSpec,
-    images: Path,
-    samples: Path,
-    output: Path,
-    *,
-    journal: Journal,
-    code: str,
-    weights: str = "",
-    kept: Path | None = None,
-    batch: int | None = None,
+def attack_images(
+    job: Job[S], chunks: Iterable[Sequence[S]], output: Path, *, kept: Path | None, batch: int | None
 ) -> Pace:
     """Write the run's answers to its own adversarial images, and to `kept` the images of attacks that keep them.
 
     Rows are ordered by image, attack and level. The model's weights are frozen, and asserted to be in eval mode. A unit
-    of the journal is one attack at one level on one batch. `code` is the fingerprint of the code behind the attacks,
-    `weights` a hash of the files that the model was loaded from; `batch` takes the place of the card's. Returns the
-    pace of attacking. Raises MedstressError where the split holds no object, a gradient is not finite, or
-    a batch does not fit the GPU's memory.
+    of the journal is one attack at one level on the images that are asked about together. `batch` takes the place of
+    the card's. Returns the pace of attacking. Raises MedstressError where a gradient is not finite, or a batch does not
+    fit the GPU's memory.
     """
-    segmenter.model.requires_grad_(False)
-    job = _Job(segmenter, spec, journal, code, weights, Pace())
-    size, attacked = batch, False
+    job.victim.model.requires_grad_(False)
+    size = batch
     with ExitStack() as files:
         answers = files.enter_context(record_writer(output, PredictionRow))
         pictures = files.enter_context(record_writer(kept, PerturbedRow)) if kept else None
-        for subjects in read_subjects(images, samples, spec.split):
-            attacked, size = True, size or job.batch_size(subjects)
-            for attack in spec.attacks:
+        for subjects in chunks:
+            size = size or job.batch_size(subjects)
+            for attack in job.spec.attacks:
                 made, asked = job.chunk(attack, subjects, size)
                 answers.write(asked)
                 if pictures:
                     pictures.write(made)
                     # Row groups are what predict takes as its units: they do not cross an attack.
                     pictures.flush()
-        if not attacked:
-            raise MedstressError(f"{samples}: no sample of the split {spec.split!r} has an object to attack")
     return job.pace

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medstress.attack.ball import region_of
-from medstress.attack.steps import Climb, fgsm, gradient_of, pgd
-from medstress.attack.subjects import Batch, to_images, to_pixels
+from medstress.attack.ball import random_offset, region_of
+from medstress.attack.steps import Climb, Loss, fgsm, gradient_of, pgd
+from medstress.attack.subjects import Batch, S, to_images, to_pixels
+from medstress.attack.victim import Victim
 from medstress.cards.attack import Attack
-from medstress.models.segmentation.protocol import LearnedSegmenter
 from medstress.pixels import Image
 from medstress.seeds import generator, seed_of
 
@@ -23,7 +24,7 @@ def climb_of(attack: Attack, level: int) -> Climb:
     """How far and in which steps an attack goes at a level, 1 to 5."""
     radius, steps = attack.epsilons[level - 1], attack.steps[level - 1]
     path = _STANDARD_PATH if attack.step_size == "standard" else 1.0
-    return Climb(radius, steps, path * radius / steps, attack.momentum, -1 if attack.targeted else 1)
+    return Climb(radius, steps, path * radius / steps, attack.momentum, -1 if attack.targeted else 1, attack.norm)
 
 
 def seed_of_start(dataset: str, image_id: str, attack: str, start: int) -> int:
@@ -32,13 +33,13 @@ def seed_of_start(dataset: str, image_id: str, attack: str, start: int) -> int:
 
 
 @dataclass(frozen=True)
-class Attacker:
+class Attacker(Generic[S]):
     """Attacks a batch of a data set. What levels share is computed once, when it is first asked for."""
 
-    segmenter: LearnedSegmenter
+    victim: Victim[S]
     dataset: str
     attack: Attack
-    batch: Batch
+    batch: Batch[S]
 
     def images(self, level: int) -> list[tuple[Image, int]]:
         """The adversarial images of one level, each with the seed of the start that it was found from.
@@ -47,7 +48,7 @@ class Attacker:
         """
         how = climb_of(self.attack, level)
         if self.attack.method == "fgsm":
-            found = fgsm(self.gradient, self._clean, self._region, how.radius, how.sign)
+            found = fgsm(self.gradient, self._clean, self._region, how.radius, how.sign, how.norm)
             starts = [0] * self.batch.size
         else:
             found, best = pgd(self._loss, self._clean, self._region, self._starts, how)
@@ -57,17 +58,14 @@ class Attacker:
             for subject, image, start in zip(self.batch.subjects, to_images(found), starts, strict=False)
         ]
 
-    def _loss(self, pixels: Tensor) -> Tensor:
-        assert not self.segmenter.model.training, "a model that is attacked is in eval mode"
-        subjects = self.batch.filled
-        masks = [subject.masks for subject in subjects]
-        if self.attack.targeted:
-            masks = [tuple(np.zeros_like(mask) for mask in group) for group in masks]
-        return self.segmenter.attack_loss(pixels, [subject.boxes for subject in subjects], masks)
+    @cached_property
+    def _loss(self) -> Loss:
+        assert not self.victim.model.training, "a model that is attacked is in eval mode"
+        return self.victim.loss(self.batch.filled, targeted=self.attack.targeted)
 
     @cached_property
     def _clean(self) -> Tensor:
-        device = next(self.segmenter.model.parameters()).device
+        device = next(self.victim.model.parameters()).device
         return to_pixels([subject.image for subject in self.batch.filled], device)
 
     @cached_property
@@ -83,12 +81,12 @@ class Attacker:
 
     @cached_property
     def _starts(self) -> list[Tensor]:
-        """Offsets in -1..1, uniform."""
+        """Offsets from the clean images, in radii."""
         starts = []
         for start in range(self.attack.restarts):
             seeds = (
                 seed_of_start(self.dataset, subject.image_id, self.attack.name, start) for subject in self.batch.filled
             )
-            drawn = [generator(seed).random(self._clean.shape[1:], dtype=np.float32) for seed in seeds]
-            starts.append(torch.from_numpy(np.stack(drawn) * 2 - 1).to(self._clean))
+            drawn = [random_offset(generator(seed), self._clean.shape[1:], self.attack.norm) for seed in seeds]
+            starts.append(torch.from_numpy(np.stack(drawn)).to(self._clean))
         return starts

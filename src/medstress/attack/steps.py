@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medstress.attack.ball import into_ball, onto_grid
+from medstress.attack.ball import Norm, into_ball, onto_grid, steepest
 from medstress.errors import MedstressError
 
 Loss = Callable[[Tensor], Tensor]
@@ -25,6 +25,7 @@ class Climb:
     step: float
     momentum: float = 0.0
     sign: int = 1
+    norm: Norm = "linf"
 
 
 def gradient_of(loss: Loss, pixels: Tensor) -> Tensor:
@@ -41,12 +42,14 @@ def gradient_of(loss: Loss, pixels: Tensor) -> Tensor:
     return gradient
 
 
-def fgsm(gradient: Tensor, clean: Tensor, region: Tensor, radius: float, sign: int) -> Tensor:
-    """One step of `radius` along the sign of the gradient at the clean images, or against it, in whole grey levels.
+def fgsm(gradient: Tensor, clean: Tensor, region: Tensor, radius: float, sign: int, norm: Norm = "linf") -> Tensor:
+    """One step of `radius` along the gradient at the clean images, or against it, in whole grey levels.
 
-    Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015.
+    For linf along its sign: Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015.
+    For l2 along itself: Miyato, Dai, Goodfellow, "Adversarial training methods for semi-supervised text
+    classification", ICLR 2017.
     """
-    return onto_grid(clean + sign * radius * gradient.sign() * region, clean, radius)
+    return onto_grid(clean + sign * radius * steepest(gradient * region, norm), clean, radius, norm)
 
 
 def climb(loss: Loss, clean: Tensor, region: Tensor, start: Tensor, how: Climb) -> Tensor:
@@ -56,7 +59,7 @@ def climb(loss: Loss, clean: Tensor, region: Tensor, start: Tensor, how: Climb) 
     follows momentum * memory + gradient / L1 norm of the gradient: Dong et al., "Boosting adversarial attacks with
     momentum", CVPR 2018.
     """
-    pixels = into_ball(start, clean, how.radius)
+    pixels = into_ball(start, clean, how.radius, how.norm)
     memory = torch.zeros_like(clean)
     for _ in range(how.steps):
         gradient = gradient_of(loss, pixels)
@@ -64,17 +67,18 @@ def climb(loss: Loss, clean: Tensor, region: Tensor, start: Tensor, how: Climb) 
             norm = gradient.abs().sum((1, 2, 3), keepdim=True)
             memory = how.momentum * memory + gradient / norm.clamp(min=torch.finfo(norm.dtype).tiny)
             gradient = memory
-        pixels = into_ball(pixels + how.sign * how.step * gradient.sign() * region, clean, how.radius)
+        step = how.sign * how.step * steepest(gradient * region, how.norm)
+        pixels = into_ball(pixels + step, clean, how.radius, how.norm)
     return pixels
 
 
 def pgd(loss: Loss, clean: Tensor, region: Tensor, starts: Sequence[Tensor], how: Climb) -> tuple[Tensor, Tensor]:
     """PGD from several starts: of each image the best end, in whole grey levels, and the number of its start [n].
 
-    `starts` are offsets in radii, -1..1. Ends are compared as they are stored, after rounding.
+    `starts` are offsets in radii. Ends are compared as they are stored, after rounding.
     """
     ends = [climb(loss, clean, region, clean + how.radius * start * region, how) for start in starts]
-    stored = torch.stack([onto_grid(end, clean, how.radius) for end in ends])
+    stored = torch.stack([onto_grid(end, clean, how.radius, how.norm) for end in ends])
     if len(starts) == 1:
         return stored[0], torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
     with torch.no_grad():

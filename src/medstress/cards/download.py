@@ -17,6 +17,11 @@ class Download(Strict):
     dataset: bool = Field(False, description="The repository is one of data sets, not of models.")
     url: str | None = Field(None, pattern=r"^https?://", description="Address of one file.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Of the file at `url`, checked.")
+    md5: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="Of the file at `url`, checked where no sha256 is given: it shows damage, but not forgery.",
+    )
     unpack: bool = Field(False, description="The file at `url` is a zip or tar archive; its content is wanted.")
     into: str = Field("", description="Folder for the files, below that of the card.")
     token: str = Field(
@@ -31,8 +36,8 @@ class Download(Strict):
     def _one_source(self) -> Self:
         if sum(map(bool, (self.hub, self.url, self.by_hand))) != 1:
             raise ValueError("exactly one of hub, url and by_hand")
-        if self.url is None and (self.sha256 or self.unpack):
-            raise ValueError("sha256 and unpack belong to `url`")
+        if self.url is None and (self.sha256 or self.md5 or self.unpack):
+            raise ValueError("sha256, md5 and unpack belong to `url`")
         if self.hub is None and (self.files or self.dataset or self.revision != "main"):
             raise ValueError("files, revision and dataset belong to `hub`")
         path = PurePosixPath(self.into)

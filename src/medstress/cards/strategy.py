@@ -1,8 +1,8 @@
 """Cards of strategies: config/strategies/*.yaml. What each method trains is in docs/models.md."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from medstress.cards.strict import Name, Strict
 from medstress.names import PerturbationName
@@ -16,6 +16,27 @@ class Augmentation(Strict):
     probability: float = Field(0.5, gt=0, le=1, description="That an image of a step is perturbed.")
 
 
+class FewShot(Strict):
+    """A small part of a labelled split, the same share of each class and at least one image of it.
+
+    Smaller parts lie in larger ones: images are ranked once, by a hash of their names and the seed.
+    """
+
+    source: Literal["train", "val"] = Field(
+        "train",
+        description="The split that the images come from. val: the published setting; what is left of val, without "
+        "the groups of the chosen images, then chooses the weights.",
+    )
+    fraction: float | None = Field(None, gt=0, le=1, description="Share of each class.")
+    shots: int | None = Field(None, ge=1, description="Images of each class, instead of a share.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.fraction is None) == (self.shots is None):
+            raise ValueError("either `fraction` or `shots`")
+        return self
+
+
 class _Strategy(Strict):
     """What every way of adapting a model has."""
 
@@ -27,11 +48,17 @@ class _Strategy(Strict):
         min_length=1, description="Data sets whose train splits are used, one run each; scored on that data set alone."
     )
     share: float = Field(1.0, gt=0, le=1, description="Share of the train split, by groups.")
+    few_shot: FewShot | None = Field(None, description="Of classifiers: train on a few images of each class.")
+    pooled: bool = Field(
+        False,
+        description="Of classifiers: one training on all data sets of `train_on` together, with the classes of all; "
+        "scored on each with its own classes.",
+    )
     learning_rate: float = Field(gt=0, description="Largest step size of AdamW, after a warm-up, before a cosine.")
     sweep: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list,
-        description="Learning rates that are tried in full besides `learning_rate`; the one with the best val IoU is "
-        "kept.",
+        description="Learning rates that are tried in full besides `learning_rate`; the one with the best look at val "
+        "is kept.",
     )
     steps: int = Field(ge=1, description="Optimiser steps; the same for every strategy that is compared.")
     batch: int = Field(4, ge=1, description="Images a step.")
@@ -69,7 +96,7 @@ class _Strategy(Strict):
 
 
 class Full(_Strategy):
-    """Every weight is trained."""
+    """Every weight is trained; of a classifier, those of the image encoder."""
 
     method: Literal["full"]
 
@@ -137,7 +164,31 @@ class LoraPlusDecoder(_LowRank):
     ratio: float = Field(16.0, gt=0, description="Learning rate of B over that of A.")
 
 
+class ImageLora(_LowRank):
+    """Low-rank updates in the image encoder of a classifier; the text encoder and all else are frozen."""
+
+    method: Literal["image_lora"]
+    targets: list[Literal["q", "k", "v", "out", "mlp", "conv"]] = Field(
+        default=["q", "k", "v", "out", "mlp"],
+        min_length=1,
+        description="Which layers: projections of attention and the MLP's layers of a transformer, or the convolutions "
+        "of a ResNet.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the input of the update, while training.")
+    temperature: float | None = Field(
+        None, gt=0, description="Of the softmax over cosines; none means the model's own, 1 / its logit scale."
+    )
+
+
 Strategy = Annotated[
-    Full | DecoderOnly | DecoderPrompt | EncoderPartial | AdapterOnly | Lora | LoraPlusEncoder | LoraPlusDecoder,
+    Full
+    | DecoderOnly
+    | DecoderPrompt
+    | EncoderPartial
+    | AdapterOnly
+    | Lora
+    | LoraPlusEncoder
+    | LoraPlusDecoder
+    | ImageLora,
     Field(discriminator="method"),
 ]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medstress.cards.dataset import BoxFile
+from medstress.cards.segmentation import BoxFile
 from medstress.datasets.candidate import BadSampleError, Candidate
 from medstress.datasets.masks import MaskContent
 from medstress.errors import MedstressError

@@ -37,12 +37,14 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image with its masks, found but not yet read.
+    """An image with its masks or labels, found but not yet read.
 
     `where` names its file, and its row in a sheet, in messages. `layer` is the slice of a volume or the place in a
     stack, None for a picture; `layers` is the number of slices of the volume. `split` is what the sheet says.
     `boxes` has one for each mask file, or nothing; in pixels of the stored image, or of a square of `box_side`.
-    `channels` are those of a stack's masks that are read, with their labels.
+    `channels` are those of a stack's masks that are read, with their labels. `array` is the array of an .npz file that
+    holds the image at its `layer`. `labels` are the numbers of the classes, of classification; `modality` is what a
+    sheet of several modalities says.
     """
 
     image_id: str
@@ -58,6 +60,9 @@ class Candidate:
     channels: tuple[tuple[int, str], ...] = ()
     raw: RawFile | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    array: str = ""
+    labels: tuple[int, ...] = ()
+    modality: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pydicom
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
-from medstress.cards.dataset import Window
+from medstress.cards.images import Window
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.picture import Fidelity, Picture, Values
 

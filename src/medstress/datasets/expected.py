@@ -1,11 +1,11 @@
 """How many images there should be: a half-copied folder must not become a study."""
 
-from medstress.cards.dataset import DatasetCard
+from medstress.cards.images import ImageSet
 from medstress.datasets.candidate import Candidate
 from medstress.datasets.splits import SPLITS, Assignment
 
 
-def count_problems(assigned: Assignment, card: DatasetCard) -> list[str]:
+def count_problems(assigned: Assignment, card: ImageSet) -> list[str]:
     """What differs from the card's `expected`, before any limit and before pixels are read. A volume counts once."""
     found: dict[str, int] = {split: len({_picture(item) for item in assigned.splits[split]}) for split in SPLITS}
     found["all"] = sum(found.values())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medstress.cards.dataset import DatasetCard, SheetSource, StackSource
+from medstress.cards.segmentation import SegmentationCard, SheetSource, StackSource
 from medstress.datasets.candidate import Found
 from medstress.datasets.folder import find_in_folder
 from medstress.datasets.groups import ask_for_groups
@@ -11,7 +11,7 @@ from medstress.datasets.stack import find_in_stack
 from medstress.errors import MedstressError
 
 
-def find(card: DatasetCard, root: Path) -> Found:
+def find(card: SegmentationCard, root: Path) -> Found:
     """Every image of a data set with its masks, none of them read yet; paths in the card are relative to `root`."""
     source = card.source
     if isinstance(source, SheetSource):

@@ -1,13 +1,13 @@
 """A folder of images and a folder of masks, matched by name."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medstress.cards.dataset import FolderSource, Labels, places
+from medstress.cards.segmentation import FolderSource, Labels, places
 from medstress.datasets.boxes import read_boxes, with_boxes
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, Reject, no_such
 from medstress.datasets.formats import is_picture, stem_of
+from medstress.datasets.groups import compiled_pattern, group_of
 from medstress.datasets.volumes import found_of
 from medstress.errors import MedstressError
 
@@ -22,7 +22,7 @@ def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
     where each split has folders of its own. Raises MedstressError where a folder is missing, or nothing in it can be
     used.
     """
-    pattern = _compiled(source.group_pattern)
+    pattern = compiled_pattern(source.group_pattern)
     boxes = read_boxes(root / source.boxes.file, source.boxes.side) if source.boxes else None
     pairs = places(source.images, source.masks)
     folders = {prefix: {"images": root / images, "masks": root / masks} for prefix, (images, masks) in pairs.items()}
@@ -35,7 +35,7 @@ def find_in_folder(source: FolderSource, labels: Labels, root: Path) -> Found:
         found, refused = _matched(source, labels, pair["masks"], images, masks)
         rejects += refused
         for image_id, path, files in found:
-            group = _group_of(image_id, pattern)
+            group = group_of(image_id, pattern)
             if group is None:
                 rejects.append(Reject(str(path), f"`group_pattern` {source.group_pattern!r} finds no group in it."))
                 continue
@@ -88,31 +88,10 @@ def _matched(
     return found, rejects
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    if pattern is None:
-        return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise MedstressError(
-            f"group_pattern {pattern!r} is no regular expression: {error}. Correct it in the card."
-        ) from None
-    if not compiled.groups:
-        raise MedstressError(f"group_pattern {pattern!r} has no group. Put the patient's part in round brackets.")
-    return compiled
-
-
-def _group_of(image_id: str, pattern: re.Pattern[str] | None) -> str | None:
-    if pattern is None:
-        return image_id
-    match = pattern.search(image_id)
-    return match[1] if match else None
-
-
 def _files(source: FolderSource, labels: Labels, folders: Mapping[str, Path]) -> tuple[Files, Files]:
     """Images and masks by id, sorted. Raises MedstressError where there are none."""
     problems = []
-    images, masks = (_pictures(folder) for folder in folders.values())
+    images, masks = (pictures_below(folder) for folder in folders.values())
     if folders["images"].resolve() == folders["masks"].resolve():
         if not source.mask_suffix:
             raise MedstressError(
@@ -137,7 +116,8 @@ def _files(source: FolderSource, labels: Labels, folders: Mapping[str, Path]) ->
     return images, masks
 
 
-def _pictures(folder: Path) -> Files:
+def pictures_below(folder: Path) -> Files:
+    """Every image file below a folder, sorted by id; hidden files and folders are left out."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)

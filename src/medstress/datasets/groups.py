@@ -1,18 +1,32 @@
 """Groups must be said by the source: where nothing says them, each image would count as a patient of its own."""
 
-from medstress.cards.dataset import FolderSource, SheetSource, SplitRule, StackSource
-from medstress.datasets.candidate import Found
+import re
 
+from medstress.cards.classification import ClassFolders, CleanNpz, LabelSheet, MedImeta, MedMnist
+from medstress.cards.images import SplitRule
+from medstress.cards.segmentation import FolderSource, SheetSource, StackSource
+from medstress.datasets.candidate import Found
+from medstress.errors import MedstressError
+
+Source = FolderSource | StackSource | SheetSource | LabelSheet | ClassFolders | MedMnist | MedImeta | CleanNpz
+
+_PATTERN = (
+    "Give `source.group_pattern` in the card: a regular expression whose first round brackets hold the {unit} in an "
+    r"image's path without its extension, such as '^(p\d+)_' for p1_s3."
+)
 _WHERE = {
-    "folder": "Give `source.group_pattern` in the card: a regular expression whose first round brackets hold the "
-    r"{unit} in an image's path without its extension, such as '^(p\d+)_' for p1_s3.",
+    "folder": _PATTERN,
+    "class_folders": _PATTERN,
     "npy_stack": "A stack says nothing about its images: save them one a file, and name them in a sheet with a column "
     "`group` that holds the {unit} of each.",
     "sheet": "Give the sheet a column `group` with the {unit} of each image.",
+    "medmnist": "The arrays say nothing about it.",
+    "medimeta_c": "The arrays say nothing about it.",
+    "medimeta": "annotations.csv has no column `patient_id`.",
 }
 
 
-def ask_for_groups(source: FolderSource | StackSource | SheetSource, rule: SplitRule) -> list[str]:
+def ask_for_groups(source: Source, rule: SplitRule) -> list[str]:
     """What to do where the source says no groups; nothing where the card says that every image is its own."""
     if rule.unit == "image":
         return []
@@ -20,14 +34,37 @@ def ask_for_groups(source: FolderSource | StackSource | SheetSource, rule: Split
         f"`split.unit` is {rule.unit}, but nothing says which images belong to the same {rule.unit}. "
         f"{_WHERE[source.format].format(unit=rule.unit)} Where all images are independent, set `split.unit: image`."
     )
-    if rule.unit == "patient":
+    if rule.unit == "patient" and isinstance(source, FolderSource | StackSource | SheetSource):
         text += " Only where all images are NIfTI volumes, each is taken for a patient."
     return [text]
 
 
-def group_problems(found: Found, source: FolderSource | StackSource | SheetSource, rule: SplitRule) -> list[str]:
+def group_problems(found: Found, source: Source, rule: SplitRule) -> list[str]:
     """What to do if groups are needed and not said. A NIfTI file of several slices is a patient by itself."""
     volumes_only = all(candidate.layers > 1 for candidate in found.candidates)
     if found.grouped or (rule.unit == "patient" and volumes_only):
         return []
     return ask_for_groups(source, rule)
+
+
+def compiled_pattern(pattern: str | None) -> re.Pattern[str] | None:
+    """The card's `group_pattern`. Raises MedstressError where it is no regular expression or has no group."""
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise MedstressError(
+            f"group_pattern {pattern!r} is no regular expression: {error}. Correct it in the card."
+        ) from None
+    if not compiled.groups:
+        raise MedstressError(f"group_pattern {pattern!r} has no group. Put the patient's part in round brackets.")
+    return compiled
+
+
+def group_of(image_id: str, pattern: re.Pattern[str] | None) -> str | None:
+    """The group that a pattern finds in an image's id, or None; without a pattern, the image itself."""
+    if pattern is None:
+        return image_id
+    match = pattern.search(image_id)
+    return match[1] if match else None

@@ -23,6 +23,21 @@ def in_turn(candidates: Sequence[Candidate], dataset: str) -> list[Candidate]:
     return [candidate for *_, candidate in sorted(rounds, key=lambda item: item[:3])]
 
 
+def some_of_each_class(candidates: Sequence[Candidate], limit: int | None, dataset: str) -> list[Candidate]:
+    """At most `limit` images of each class, taken from its groups in turn, in the order they came.
+
+    An image of several classes counts for each. Images without a label are a class of their own.
+    """
+    if limit is None:
+        return list(candidates)
+    members: dict[int | None, list[Candidate]] = {}
+    for candidate in candidates:
+        for label in candidate.labels or (None,):
+            members.setdefault(label, []).append(candidate)
+    kept = {item.image_id for some in members.values() for item in in_turn(some, dataset)[:limit]}
+    return [candidate for candidate in candidates if candidate.image_id in kept]
+
+
 def some_objects(objects: Sequence[MaskObject], limit: int | None, dataset: str, image_id: str) -> list[MaskObject]:
     """At most `limit` objects of an image, ranked by a hash of their names, in the order they came."""
     ranked = sorted(objects, key=lambda item: (seed_of("limit", dataset, image_id, item.object_id), item.object_id))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.cards.dataset import Labels
+from medstress.cards.segmentation import Labels
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.formats import read_picture, read_planes, stem_of
 from medstress.datasets.picture import Values

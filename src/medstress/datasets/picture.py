@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from medstress.cards.dataset import Window
+from medstress.cards.images import Window
 from medstress.pixels import Image
 
 Values = npt.NDArray[Any]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medstress.cards.dataset import Resize
+from medstress.cards.images import Resize
 from medstress.pixels import Box, Mask
 
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])

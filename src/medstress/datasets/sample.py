@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.cards.dataset import DatasetCard, Resize
+from medstress.cards.images import ImageSet, Resize
+from medstress.cards.segmentation import SegmentationCard
 from medstress.datasets.boxes import checked_boxes
 from medstress.datasets.candidate import BadSampleError, Candidate
 from medstress.datasets.formats import read_picture
@@ -39,24 +40,12 @@ class Sample:
     notes: tuple[str, ...]
 
 
-def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
+def read_sample(candidate: Candidate, card: SegmentationCard) -> Sample:
     """Read the files of a candidate. Raises BadSampleError with the file and the reason."""
     picture = read_picture(candidate.image, candidate.layer)
-    height, width = picture.values.shape[:2]
-    frame = frame_of(height, width, card.size)
-    _check_size(candidate, frame, card.size)
-    if picture.values.dtype.kind == "f" and not np.isfinite(picture.values).all():
-        raise BadSampleError(candidate.where, "holds NaN or infinite values.")
-    image = to_display(picture, card.window)
-    if image is None:
-        values = picture.values
-        raise BadSampleError(
-            candidate.where,
-            f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and white must "
-            "be said. Give `window: {low: , high: }` in the card.",
-        )
-    content = read_masks(candidate.masks, candidate.layer, card.labels, (height, width), candidate.channels)
-    boxes, notes = checked_boxes(candidate, content, (height, width))
+    image, frame = shown(picture, candidate.where, card)
+    content = read_masks(candidate.masks, candidate.layer, card.labels, frame.stored, candidate.channels)
+    boxes, notes = checked_boxes(candidate, content, frame.stored)
     resized = [replace(item, mask=resize_mask(item.mask, frame)) for item in content.objects]
     objects = tuple(item for item in resized if item.mask.sum() >= card.labels.min_pixels)
     return Sample(
@@ -72,20 +61,38 @@ def read_sample(candidate: Candidate, card: DatasetCard) -> Sample:
     )
 
 
-def _check_size(candidate: Candidate, frame: Frame, size: Resize) -> None:
+def shown(picture: Picture, where: str, card: ImageSet) -> tuple[Image, Frame]:
+    """The picture in 8 bits, as large as it is stored, and what becomes of its size. Raises BadSampleError."""
+    values = picture.values
+    height, width = values.shape[:2]
+    frame = frame_of(height, width, card.size)
+    _check_size(where, frame, card.size)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise BadSampleError(where, "holds NaN or infinite values.")
+    image = to_display(picture, card.window)
+    if image is None:
+        raise BadSampleError(
+            where,
+            f"holds {values.dtype} intensities from {values.min():g} to {values.max():g}; what is black and white must "
+            "be said. Give `window: {low: , high: }` in the card.",
+        )
+    return image, frame
+
+
+def _check_size(where: str, frame: Frame, size: Resize) -> None:
     height, width = frame.stored
     if min(frame.stored) < MIN_SIDE:
-        raise BadSampleError(candidate.where, f"is {width} x {height} pixels; both sides need {MIN_SIDE} or more.")
+        raise BadSampleError(where, f"is {width} x {height} pixels; both sides need {MIN_SIDE} or more.")
     if min(frame.canvas) < MIN_SIDE:
         below, across = frame.canvas
         raise BadSampleError(
-            candidate.where,
+            where,
             f"is {width} x {height} pixels and becomes {across} x {below} with `size.mode: {size.mode}` and "
             f"`size.side: {size.side}`; both sides need {MIN_SIDE} or more. Give a larger `size.side`, or use pad.",
         )
 
 
-def _raw(candidate: Candidate, picture: Picture, card: DatasetCard, frame: Frame) -> RawImage | None:
+def _raw(candidate: Candidate, picture: Picture, card: SegmentationCard, frame: Frame) -> RawImage | None:
     """The sheet's raw file, else the image's own intensities; None where the file has 8 bits only."""
     source = candidate.raw
     if source is not None:

@@ -1,32 +1,16 @@
 """A CSV or Parquet sheet with one row an image."""
 
-import csv
 import math
-import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from medstress.cards.dataset import Labels, SheetSource, SplitRule
+from medstress.cards.images import SplitRule
+from medstress.cards.segmentation import Labels, SheetSource
 from medstress.datasets.candidate import BadSampleError, Candidate, Found, RawFile, Reject, no_such
-from medstress.datasets.formats import stem_of
 from medstress.datasets.groups import ask_for_groups
+from medstress.datasets.sheet_rows import SheetRow, id_of, read_sheet
 from medstress.datasets.volumes import found_of
 from medstress.errors import MedstressError
 from medstress.pixels import Box
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row: how messages name it, its cells by column ("" where empty), and how many cells are too many."""
-
-    where: str
-    cells: Mapping[str, str]
-    surplus: int = 0
 
 
 def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: Path) -> Found:
@@ -39,7 +23,7 @@ def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: P
     sheet = root / source.sheet
     if not sheet.is_file():
         raise MedstressError(no_such("sheet", sheet, "source.sheet", root))
-    columns, rows = _read_sheet(sheet)
+    columns, rows = read_sheet(sheet)
     grouped = "group" in columns
     problems = []
     wanted = ["image", "mask", *(["split"] if split.by == "column" else []), *source.attributes]
@@ -60,46 +44,7 @@ def find_in_sheet(source: SheetSource, labels: Labels, split: SplitRule, root: P
     return found_of(candidates, rejects, grouped=grouped)
 
 
-def _read_sheet(sheet: Path) -> tuple[list[str], list[_Row]]:
-    try:
-        return _read_parquet(sheet) if sheet.suffix.lower() == ".parquet" else _read_csv(sheet)
-    except (UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
-        reason = str(error).partition("\n")[0]
-        raise MedstressError(f"{sheet}: cannot be read ({reason}). Save it as CSV in UTF-8, or as Parquet.") from None
-
-
-def _read_csv(sheet: Path) -> tuple[list[str], list[_Row]]:
-    with sheet.open(newline="", encoding="utf-8-sig") as handle:
-        reader = csv.reader(handle)
-        columns = [name.strip() for name in next(reader, [])]
-        rows = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            padded = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
-            surplus = max(0, len(cells) - len(columns))
-            rows.append(_Row(f"{sheet}, line {reader.line_num}", dict(zip(columns, padded, strict=False)), surplus))
-    return columns, rows
-
-
-def _read_parquet(sheet: Path) -> tuple[list[str], list[_Row]]:
-    table = pq.read_table(sheet)
-    rows = [
-        _Row(f"{sheet}, row {number}", {name: _text(value) for name, value in cells.items()})
-        for number, cells in enumerate(table.to_pylist(), start=1)
-    ]
-    return list(table.column_names), rows
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # a column of whole numbers with gaps becomes float in pandas
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value).strip()
-
-
-def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> Candidate:
+def _candidate(folder: Path, row: SheetRow, source: SheetSource, labels: Labels) -> Candidate:
     cells = row.cells
     if row.surplus:
         raise BadSampleError(row.where, f"has {row.surplus} cells more than the header. Quote cells that hold commas.")
@@ -113,7 +58,7 @@ def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> 
         raise BadSampleError(row.where, f"the box belongs to one object, but the row has {len(paths)} masks.")
     if absent := [str(path) for path in (image, *paths) if not path.is_file()]:
         raise BadSampleError(row.where, f"no such file: {', '.join(absent)}.")
-    image_id = _id_of(cells["image"])
+    image_id = id_of(cells["image"])
     return Candidate(
         image_id=image_id,
         where=f"{image} ({row.where.rpartition(', ')[2]})",
@@ -127,15 +72,7 @@ def _candidate(folder: Path, row: _Row, source: SheetSource, labels: Labels) -> 
     )
 
 
-def _id_of(written: str) -> str:
-    path = posixpath.normpath(written.replace("\\", "/"))
-    while path.startswith(("../", "/")):
-        path = path.removeprefix("../").removeprefix("/")
-    parent, _, name = path.rpartition("/")
-    return posixpath.join(parent, stem_of(Path(name)))
-
-
-def _box(row: _Row) -> Box | None:
+def _box(row: SheetRow) -> Box | None:
     text = row.cells.get("box", "")
     if not text:
         return None
@@ -145,7 +82,7 @@ def _box(row: _Row) -> Box | None:
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def _raw(folder: Path, row: _Row) -> RawFile | None:
+def _raw(folder: Path, row: SheetRow) -> RawFile | None:
     if not row.cells.get("raw"):
         return None
     slope = _numbers(row, "slope", row.cells.get("slope") or "1")
@@ -153,7 +90,7 @@ def _raw(folder: Path, row: _Row) -> RawFile | None:
     return RawFile(folder / row.cells["raw"], slope[0], intercept[0], row.cells.get("unit") or None)
 
 
-def _numbers(row: _Row, column: str, text: str) -> list[float]:
+def _numbers(row: SheetRow, column: str, text: str) -> list[float]:
     try:
         numbers = [float(part) for part in text.split()]
     except ValueError:

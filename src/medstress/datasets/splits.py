@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from medstress.cards.dataset import SplitRule
+from medstress.cards.images import SplitRule
 from medstress.datasets.candidate import Candidate, Reject
 from medstress.names import Split
 from medstress.seeds import seed_of

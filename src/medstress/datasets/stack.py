@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.cards.dataset import StackSource, places
+from medstress.cards.segmentation import StackSource, places
 from medstress.datasets.candidate import Candidate, Found, no_such
 from medstress.errors import MedstressError
 

@@ -8,6 +8,7 @@ from medstress.datasets.candidate import Reject
 from medstress.datasets.masks import JPEG_THRESHOLD
 from medstress.datasets.sample import Sample
 from medstress.datasets.splits import SPLITS
+from medstress.errors import MedstressError
 from medstress.names import Split
 
 
@@ -90,3 +91,17 @@ class Summary:
         if self._rejects:
             yield f"rejected samples: {len(self._rejects)}"
             yield from self.rejected()
+
+
+def raise_if_bad(summary: Summary, tolerated: int, *, finished: bool = True) -> None:
+    """Raise MedstressError with all that spoils a data set: problems, too many rejects, or, at the end, no image."""
+    problems = list(summary.problems)
+    if len(summary.rejects) > tolerated:
+        count = len(summary.rejects)
+        problems.append(
+            f"{count} bad sample{'s' if count > 1 else ''}, {tolerated} tolerated. Correct the files, or "
+            "leave them out with `tolerate_rejects` in the card."
+        )
+    if problems or (finished and not any(count.images for count in summary.splits.values())):
+        headline = problems or ["no image is left."]
+        raise MedstressError("\n".join([*(f"{summary.dataset}: {line}" for line in headline), *summary.rejected()]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medstress.cards.dataset import DatasetCard, FolderSource
+from medstress.cards.segmentation import FolderSource, SegmentationCard
 from medstress.datasets.boxes import inclusive
 from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.find import find
@@ -15,7 +15,7 @@ from medstress.pixels import box_of
 from medstress.records import atomic_path
 
 
-def write_boxes(card: DatasetCard, root: Path, out: Path) -> int:
+def write_boxes(card: SegmentationCard, root: Path, out: Path) -> int:
     """Write {mask file name: [x1, y1, x2, y2]}: one box over all that a file marks, pixels of the card's square.
 
     Gives the number of boxes. What :func:`medstress.datasets.boxes.read_boxes` makes of the file are the boxes that

@@ -1,18 +1,17 @@
-"""NumPy arrays in .npy and .npz files, written and read a few images at a time."""
+"""NumPy arrays in .npy and .npz files, written a few images at a time; medstress.arrays reads them."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from medstress.arrays import Array
 from medstress.errors import MedstressError
 from medstress.records import atomic_path
-
-Array = npt.NDArray[Any]
 
 
 def write_stream(sink: IO[bytes], parts: Iterable[Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
@@ -51,46 +50,3 @@ def write_npz(path: Path, members: Iterable[Member]) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as sink:
                 write_stream(sink, parts, shape, dtype)
-
-
-def _header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    try:
-        version = npy.read_magic(source)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(source)
-    except (ValueError, KeyError, EOFError) as error:
-        raise MedstressError(f"{where}: not a readable NumPy array ({error})") from None
-    if fortran and len(shape) > 1:
-        raise MedstressError(f"{where}: stored column by column, which cannot be read image by image. Save it again.")
-    if dtype.hasobject:
-        raise MedstressError(f"{where}: holds Python objects, which are not read because they could run code.")
-    return shape, dtype
-
-
-def _entries(source: IO[bytes], where: str) -> Iterator[Array]:
-    shape, dtype = _header(source, where)
-    size = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-    for index in range(shape[0]):
-        data = source.read(size)
-        if len(data) < size:
-            raise MedstressError(f"{where}: ends after {index} of {shape[0]} entries")
-        yield np.frombuffer(data, dtype).reshape(shape[1:])
-
-
-def read_npy(path: Path) -> Iterator[Array]:
-    """The entries along the first axis of an .npy file, one at a time. Raises MedstressError where it is damaged."""
-    with path.open("rb") as source:
-        yield from _entries(source, str(path))
-
-
-def read_npz(path: Path, name: str) -> Iterator[Array]:
-    """The entries of one array of an .npz file, one at a time. Raises MedstressError where it is missing or damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if f"{name}.npy" not in archive.namelist():
-                found = ", ".join(member.removesuffix(".npy") for member in archive.namelist())
-                raise MedstressError(f"{path}: no array {name!r}; it holds {found}")
-            with archive.open(f"{name}.npy") as source:
-                yield from _entries(source, f"{path}, {name}")
-    except zipfile.BadZipFile as error:
-        raise MedstressError(f"{path}: not a readable .npz file ({error})") from None

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from medstress.arrays import Array, read_npy, read_npz
 from medstress.errors import MedstressError
-from medstress.exports.arrays import Array, read_npy, read_npz
 from medstress.pixels import Image, decode_png
 from medstress.records import CLEAN
 

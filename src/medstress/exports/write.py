@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medstress.arrays import Array
 from medstress.errors import MedstressError
-from medstress.exports.arrays import Array, write_npy, write_npz
+from medstress.exports.arrays import write_npy, write_npz
 from medstress.exports.source import Labels, Perturbed
 from medstress.names import ScaleName
 from medstress.perturb.scales.registry import SCALES

@@ -37,7 +37,8 @@ def unpack(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) -> int:
     """Unpack a zip or tar archive (gz, bz2, xz) into a new `folder`; the number of files.
 
     The folder appears whole or not at all. Raises MedstressError for a file that is no archive or is damaged, for an
-    entry that is a link or a device or would lie elsewhere, and for more bytes than `most_bytes` or the free disk.
+    entry that is a link or a device or would lie elsewhere, for a name that comes twice or is a folder as well, and for
+    more bytes than `most_bytes` or the free disk.
     """
     staged = folder.with_name(f".{folder.name}.unpacking")
     if staged.exists():
@@ -63,7 +64,12 @@ def _unpack_into(archive: Path, staged: Path, limit: int) -> int:
         for entry in entries:
             count += 1
             target = staged / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise MedstressError(_file_and_folder(archive, entry.path.parent)) from None
+            if target.is_dir():
+                raise MedstressError(_file_and_folder(archive, entry.path))
             if target.exists():
                 raise MedstressError(f"{archive}: holds {entry.path} twice. It was not unpacked.")
             with reader(entry) as source, target.open("wb") as sink:
@@ -151,6 +157,13 @@ def _check_count(archive: Path, count: int) -> None:
 
 def _not_a_file(archive: Path, name: str) -> str:
     return f"{archive}: the entry {name!r} is a link or a device. The archive was not unpacked; unpack it by hand."
+
+
+def _file_and_folder(archive: Path, path: PurePosixPath) -> str:
+    return (
+        f"{archive}: {path} is, or lies below, a name that is a file and a folder at once. It was not unpacked. Fetch "
+        "it again, or unpack it by hand."
+    )
 
 
 def _too_large(archive: Path, limit: int) -> str:

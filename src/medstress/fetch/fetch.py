@@ -11,7 +11,8 @@ from pathlib import Path
 from medstress.cards.download import Download
 from medstress.errors import MedstressError
 from medstress.fetch.archive import unpack
-from medstress.fetch.http import PATIENT, Patience, download, file_name, sha256_of
+from medstress.fetch.checksum import digest_of, known_checksum, sha256_of
+from medstress.fetch.http import PATIENT, Patience, download, file_name
 from medstress.fetch.hub import fetch_from_hub
 from medstress.fetch.mirror import Mirror, copy_whole, mirror_from_environment
 from medstress.fetch.request import Remote, shown
@@ -136,12 +137,12 @@ def _brought(number: int, spec: FetchSpec, staged: Path, mirror: Mirror | None, 
 def _from_url(item: Download, card: str, parts: Path, place: Path, mirror: Mirror | None, patience: Patience) -> str:
     assert item.url is not None
     name = file_name(item.url)
-    target, source = parts / name, shown(item.url)
-    if mirror is not None and mirror.get(card, name, item.sha256, target, patience):
+    target, source, checksum = parts / name, shown(item.url), known_checksum(item.sha256, item.md5)
+    if mirror is not None and mirror.get(card, name, checksum, target, patience):
         source = f"{shown(mirror.base)}/{card}/{name}"
-    elif not (item.sha256 and target.is_file() and sha256_of(target) == item.sha256):
+    elif not (checksum and target.is_file() and digest_of(target, checksum.kind) == checksum.digits):
         token = os.environ.get(item.token) if item.token else None
-        download(Remote(item.url, token or None, item.token, item.sha256), target, patience)
+        download(Remote(item.url, token or None, item.token, checksum), target, patience)
     if item.unpack:
         unpacked = parts / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)  # of a run that was killed
@@ -177,7 +178,10 @@ def _others(folder: Path) -> str:
 
 
 def _origin_of(spec: FetchSpec) -> list[dict[str, object]]:
-    return [item.model_dump(mode="json", exclude={"token"}) for item in spec.downloads]
+    # Left out where there is none, as in folders that were fetched before cards could have it.
+    return [
+        item.model_dump(mode="json", exclude={"token"} if item.md5 else {"token", "md5"}) for item in spec.downloads
+    ]
 
 
 def _origin_fits(folder: Path, spec: FetchSpec) -> bool:

@@ -5,7 +5,6 @@ ETag or Last-Modified). The next try asks for the rest of that version (Range wi
 the server is downloaded anew and never glued together.
 """
 
-import hashlib
 import http.client
 import json
 import logging
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from medstress.errors import MedstressError
+from medstress.fetch.checksum import digest_of
 from medstress.fetch.request import BrokenError, Remote, broken_as_such, opened, shown
 from medstress.records import atomic_path
 
@@ -54,7 +54,7 @@ def file_name(url: str) -> str:
 
 
 def download(remote: Remote, target: Path, patience: Patience = PATIENT) -> None:
-    """Download a file to `target`, which appears when it is complete and its sha256 right.
+    """Download a file to `target`, which appears when it is complete and its checksum right.
 
     Tries again after a cut, 408, 425, 429 and 5xx, with the pause that the server asks for. Raises NotThereError
     for 404 and 410, MedstressError for what a person has to do.
@@ -62,7 +62,8 @@ def download(remote: Remote, target: Path, patience: Patience = PATIENT) -> None
     target.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(target, remote)
     log.info("fetching %s", shown(remote.url))
-    failed, fresh = 0, False
+    asked, failed, fresh = remote.checksum, 0, False
+    kind = asked.kind if asked else "sha256"
     while True:
         before = part.size
         try:
@@ -78,24 +79,18 @@ def download(remote: Remote, target: Path, patience: Patience = PATIENT) -> None
             log.info("%s; trying again in %g s, from byte %d", error, pause, part.size)
             time.sleep(pause)
             continue
-        found = sha256_of(part.path)
-        if remote.sha256 in (None, found):
+        found = digest_of(part.path, kind)
+        if asked is None or asked.digits == found:
             break
         part.drop()
         if not part.resumed or fresh:
             raise MedstressError(
-                f"{shown(remote.url)}: the file's sha256 is {found}, but the card says {remote.sha256}. It was not "
+                f"{shown(remote.url)}: the file's {kind} is {found}, but the card says {asked.digits}. It was not "
                 "kept. Either the file was changed there or the card is wrong: do not use it before you know which."
             )
         fresh = True  # a server that glues versions together gets one chance to send the file whole
     part.finish()
-    log.info("fetched %s: %d bytes, sha256 %s", target.name, total, found)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    log.info("fetched %s: %d bytes, %s %s", target.name, total, kind, found)
 
 
 class _Part:
@@ -104,7 +99,7 @@ class _Part:
     def __init__(self, target: Path, remote: Remote) -> None:
         self.target, self.path = target, target.with_name(f"{target.name}.part")
         self._facts = target.with_name(f"{target.name}.part.json")
-        self._url, self._checked = shown(remote.url), remote.sha256 is not None
+        self._url, self._checked = shown(remote.url), remote.checksum is not None
         self.resumed = False
 
     @property

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from medstress.cards.download import Download
 from medstress.errors import MedstressError
-from medstress.fetch.http import OFFLINE, PATIENT, Patience, check_space, sha256_of
+from medstress.fetch.checksum import sha256_of
+from medstress.fetch.http import OFFLINE, PATIENT, Patience, check_space
 
 log = logging.getLogger("medstress")
 

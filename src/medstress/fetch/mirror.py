@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from medstress.cards.download import Download
 from medstress.errors import MedstressError
-from medstress.fetch.http import Patience, check_space, download, file_name, sha256_of
+from medstress.fetch.checksum import Checksum, digest_of
+from medstress.fetch.http import Patience, check_space, download, file_name
 from medstress.fetch.request import NotThereError, Remote, shown
 
 log = logging.getLogger("medstress")
@@ -34,12 +35,12 @@ class Mirror:
         folder = Path(self.base) / card
         return folder if not self.is_server and folder.is_dir() and any(folder.iterdir()) else None
 
-    def get(self, card: str, name: str, sha256: str | None, target: Path, patience: Patience) -> bool:
-        """Bring one file of a card to `target`; whether the mirror has it. Its sha256 is checked if known."""
+    def get(self, card: str, name: str, checksum: Checksum | None, target: Path, patience: Patience) -> bool:
+        """Bring one file of a card to `target`; whether the mirror has it. Its checksum is checked if known."""
         if self.is_server:
             try:
                 url = f"{self.base.rstrip('/')}/{quote(card)}/{quote(name)}"
-                download(Remote(url, sha256=sha256), target, patience)
+                download(Remote(url, checksum=checksum), target, patience)
             except NotThereError:
                 log.info("the mirror %s has no %s/%s", shown(self.base), card, name)
                 return False
@@ -47,12 +48,15 @@ class Mirror:
         source = Path(self.base) / card / name
         if not source.is_file():
             return False
-        found = sha256_of(source)
-        if sha256 not in (None, found):
-            raise MedstressError(f"{source}: its sha256 is {found}, but the card says {sha256}. Copy the file again.")
+        kind = checksum.kind if checksum else "sha256"
+        found = digest_of(source, kind)
+        if checksum and checksum.digits != found:
+            raise MedstressError(
+                f"{source}: its {kind} is {found}, but the card says {checksum.digits}. Copy the file again."
+            )
         check_space(target.parent, source.stat().st_size, str(source))
         shutil.copyfile(source, target)
-        log.info("copied %s: sha256 %s", source, found)
+        log.info("copied %s: %s %s", source, kind, found)
         return True
 
 

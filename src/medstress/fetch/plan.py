@@ -2,8 +2,12 @@
 
 from pathlib import PurePosixPath
 
-from medstress.cards.dataset import DatasetCard, SheetSource
-from medstress.cards.model import Learned, ModelCard
+from medstress.cards.classification import ClassFolders, ClassificationCard, CleanNpz, LabelSheet, MedImeta, MedMnist
+from medstress.cards.classifier import OpenClip, RobustMedClip
+from medstress.cards.dataset import DatasetCard
+from medstress.cards.learned import Learned
+from medstress.cards.model import LearnedCard, ModelCard
+from medstress.cards.segmentation import FolderSource, SheetSource, StackSource
 
 DATASETS = PurePosixPath("downloads/datasets")
 MODELS = PurePosixPath("downloads/models")
@@ -12,12 +16,22 @@ STAMP = ".fetched.json"
 
 
 def dataset_paths(card: DatasetCard) -> list[str]:
-    """The files and folders that a card's source names."""
-    source = card.source
-    if isinstance(source, SheetSource):
-        return [source.sheet]
-    places = [source.images, source.masks]
-    return [path for place in places for path in ([place] if isinstance(place, str) else place.values())]
+    """The files and folders that a card names. Corrupted images that may be missing are not among them."""
+    paths: list[str]
+    match card.source:
+        case SheetSource() | LabelSheet() as source:
+            paths = [source.sheet]
+        case FolderSource() | StackSource() as source:
+            places = [source.images, source.masks]
+            paths = [path for place in places for path in ([place] if isinstance(place, str) else place.values())]
+        case MedMnist() as source:
+            paths = [source.file]
+        case ClassFolders() | MedImeta() | CleanNpz() as source:
+            paths = [source.folder]
+    corrupted = card.corrupted if isinstance(card, ClassificationCard) else None
+    if corrupted and corrupted.missing == "error":
+        paths = [*paths, corrupted.folder]
+    return list(dict.fromkeys(paths))
 
 
 def dataset_folder(card: DatasetCard) -> str | None:
@@ -32,7 +46,7 @@ def weights_folder(card: ModelCard) -> str | None:
 
     None where the card has no `download`, or `weights` lie elsewhere: a copy of one's own is never touched.
     """
-    if not isinstance(card, Learned) or card.download is None or not getattr(card, "weights", None):
+    if not isinstance(card, Learned) or not card.download or not getattr(card, "weights", None):
         return None
     path = PurePosixPath(weights_path(card))
     if not path.is_relative_to(MODELS) or path == MODELS:
@@ -45,8 +59,21 @@ def weights_path(card: Learned) -> str:
     return str(getattr(card, "weights", ""))
 
 
+def weights_wanted(card: LearnedCard) -> list[str]:
+    """What rule fetch_weights must bring: the weights, and what the text encoder needs where that lies beside them."""
+    text, folder = getattr(card, "text", None), weights_folder(card)
+    beside = bool(text and folder and PurePosixPath(text).is_relative_to(folder))
+    return [weights_path(card), *([str(text)] if beside else [])]
+
+
 def weights_sums(card: Learned) -> dict[str, str]:
-    """The sha256 that the card gives, by the file that it is of."""
+    """The sha256 that the card gives, by the file that it is of.
+
+    None for folders of open_clip, which hold one of two files: its adapter checks the one that it reads.
+    """
     sha256, path = getattr(card, "sha256", None), PurePosixPath(weights_path(card))
-    file = path if path.suffix else path / "model.safetensors"
-    return {str(file): sha256} if sha256 else {}
+    if not sha256 or isinstance(card, OpenClip):
+        return {}
+    if isinstance(card, RobustMedClip):
+        return {str(path / "model.pth"): sha256}
+    return {str(path if path.suffix else path / "model.safetensors"): sha256}

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from medstress.errors import MedstressError
+from medstress.fetch.checksum import Checksum
 
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -22,12 +23,12 @@ _NOT_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to get: where, the token that opens it with the variable it came from, and the sha256 if known."""
+    """A file to get: where, the token that opens it with the variable it came from, and the checksum if known."""
 
     url: str
     token: str | None = None
     token_variable: str = ""
-    sha256: str | None = None
+    checksum: Checksum | None = None
 
 
 class NotThereError(MedstressError):

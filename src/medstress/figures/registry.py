@@ -7,7 +7,7 @@ Module paths instead of modules, so that a change in one figure does not touch t
 from dataclasses import dataclass
 from typing import Literal
 
-from medstress.names import FigureName
+from medstress.names import FigureName, Task
 
 RecordKind = Literal["images", "samples", "perturbed", "predictions", "scores"]
 
@@ -18,6 +18,8 @@ class FigureEntry:
 
     module: str
     reads: tuple[RecordKind, ...]
+    task: Task = "segmentation"
+    """The data sets and runs that it shows."""
 
 
 FIGURES: dict[FigureName, FigureEntry] = {

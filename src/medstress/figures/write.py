@@ -16,9 +16,13 @@ def write_figure(
 ) -> None:
     """Draw the figure `name` from `sources`, paths by kind of record, into outputs["svg"] and outputs["png"].
 
-    Raises MedstressError where a kind of record that the figure reads is not given.
+    Raises MedstressError where a kind of record that the figure reads is not given, or the study has no data set of
+    the figure's task.
     """
     entry = FIGURES[name]
+    spec = spec.of_task(entry.task)
+    if not spec.datasets:
+        raise MedstressError(f"figure {name}: the study has no {entry.task} data set. Leave the figure out.")
     if missing := [kind for kind in entry.reads if not sources.get(kind)]:
         raise MedstressError(
             f"figure {name}: there are no {' and no '.join(missing)} to draw. The study must name some."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from medstress.cards.model import Learned
+from medstress.cards.learned import Learned
 from medstress.errors import MedstressError
 
 MOST_IMAGES = 40

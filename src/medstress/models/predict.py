@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -14,21 +12,17 @@ from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
 from medstress.models.prompts import Prompt, Subject, cell_prompts, jittered_prompts
 from medstress.models.segmentation.protocol import Segmenter
-from medstress.pixels import Box, Image, Mask, decode_png, encode_mask
+from medstress.models.views import Pace, View, ahead, decoded, read_views
+from medstress.pixels import Box, Image, Mask, encode_mask
 from medstress.records import (
     CLEAN,
     ImageRow,
-    PerturbedRow,
     PredictionRow,
     SampleRow,
-    WarpRow,
-    read_groups,
     read_rows,
     record_writer,
 )
 from medstress.specs import PredictSpec
-
-T = TypeVar("T")
 
 # Keys of a model's card that do not touch its answers.
 _NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}
@@ -37,37 +31,13 @@ _MASK_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
-class _View:
-    """One image as the model sees it: clean, or in one cell of one perturbation."""
-
-    image_id: str
-    perturbation: str
-    level: int
-    png: bytes
-    warp: WarpRow | None
-
-
-@dataclass(frozen=True)
 class _Unit:
     """What is asked and remembered together: views with their prompts, and what names them in the journal."""
 
-    views: list[_View]
+    views: list[View]
     prompts: list[list[Prompt]]
     key: str
     images: list[Image] = field(default_factory=list)
-
-
-@dataclass
-class Pace:
-    """How many images the model was asked about, and for how many seconds; what the journal knew is not in it."""
-
-    images: int = 0
-    seconds: float = 0.0
-
-    @property
-    def images_per_second(self) -> float | None:
-        """None where everything came from the journal."""
-        return round(self.images / self.seconds, 2) if self.seconds else None
 
 
 def _subjects(images: Path, samples: Path, split: str) -> dict[str, Subject]:
@@ -82,24 +52,14 @@ def _subjects(images: Path, samples: Path, split: str) -> dict[str, Subject]:
     return found
 
 
-def _views(images: Path, perturbed: Sequence[Path], split: str) -> Iterator[list[_View]]:
-    """The views of each row group: of the clean images, then of each perturbed record."""
-    for clean in read_groups(images, ImageRow):
-        if views := [_View(row.image_id, CLEAN, 0, row.png, None) for row in clean if row.split == split]:
-            yield views
-    for path in perturbed:
-        for group in read_groups(path, PerturbedRow):
-            yield [_View(row.image_id, row.perturbation, row.level, row.png, row.warp) for row in group]
-
-
-def _prompts(spec: PredictSpec, view: _View, subject: Subject) -> list[Prompt]:
+def _prompts(spec: PredictSpec, view: View, subject: Subject) -> list[Prompt]:
     """What is asked about a view; a clean image is encoded once for its right boxes and those that are not quite so."""
     asked = cell_prompts(subject, view.perturbation, view.level, view.warp, follow=spec.prompt == "moved")
     clean = view.perturbation == CLEAN
     return asked + (jittered_prompts(subject, spec.dataset, spec.prompts, spec.levels) if clean else [])
 
 
-def _unit_key(code: str, weights: str, spec: PredictSpec, views: list[_View], prompts: list[list[Prompt]]) -> str:
+def _unit_key(code: str, weights: str, spec: PredictSpec, views: list[View], prompts: list[list[Prompt]]) -> str:
     """What determines the answers of a unit: the code, the model, its weights, the pixels and the prompts.
 
     What only names or schedules a model is left out: a new title must not cost a prediction.
@@ -113,30 +73,14 @@ def _unit_key(code: str, weights: str, spec: PredictSpec, views: list[_View], pr
     return content_key(*parts)
 
 
-def _decoded(spec: PredictSpec, views: Sequence[_View]) -> list[Image]:
-    """The pixels of views; a GPU answers faster than one CPU thread decodes large images."""
-
-    def decoded(view: _View) -> Image:
-        where = f"{spec.dataset}, {view.perturbation} level {view.level}, {view.image_id}"
-        return np.asarray(decode_png(view.png, where=where), dtype=np.uint8)
-
-    with ThreadPoolExecutor(getattr(spec.model, "threads", 1), thread_name_prefix="decode") as threads:
-        return list(threads.map(decoded, views))
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items in their order, each made by a thread while the one before it is in use."""
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
+def _threads(spec: PredictSpec) -> int:
+    return getattr(spec.model, "threads", 1)
 
 
 def _ask(segmenter: Segmenter, spec: PredictSpec, unit: _Unit, pace: Pace) -> list[PredictionRow]:
     """The answers of one unit, in the order of views and prompts."""
     # A unit that the journal had, but damaged, comes without images.
-    images = unit.images or _decoded(spec, unit.views)
+    images = unit.images or decoded(spec.dataset, unit.views, _threads(spec))
     rows: list[PredictionRow] = []
     for part in _parts(images, unit.prompts):
         pictures, prompts = images[part], unit.prompts[part]
@@ -212,13 +156,13 @@ def predict_dataset(
     answered = 0
 
     def units() -> Iterator[_Unit]:
-        for views in _views(images, perturbed, spec.split):
+        for views in read_views(images, perturbed, spec.split):
             prompts = [_prompts(spec, view, subjects[view.image_id]) for view in views]
             key = _unit_key(code, weights, spec, views, prompts)
-            yield _Unit(views, prompts, key, [] if journal.has(key) else _decoded(spec, views))
+            yield _Unit(views, prompts, key, [] if journal.has(key) else decoded(spec.dataset, views, _threads(spec)))
 
     with record_writer(output, PredictionRow) as writer:
-        for unit in _ahead(units()):
+        for unit in ahead(units()):
             rows = journal.unit(unit.key, partial(_ask, segmenter, spec, unit, pace))
             writer.write(rows)
             answered += len(rows)

@@ -3,7 +3,8 @@
 from importlib import import_module
 from pathlib import Path
 
-from medstress.cards.model import BoxFill, GrabCut, ModelCard
+from medstress.cards.learned import Learned
+from medstress.cards.model import ModelCard
 from medstress.models.segmentation.protocol import Segmenter
 from medstress.models.torchvision_bridge import make_torchvision_importable
 
@@ -16,27 +17,42 @@ SEGMENTERS: dict[str, str] = {
     "sam_med2d": "medstress.models.segmentation.sam_med2d",
     "unet": "medstress.models.segmentation.unet",
 }
+CLASSIFIERS: dict[str, str] = {
+    "clip": "medstress.models.zeroshot.clip",
+    "image_classifier": "medstress.models.zeroshot.image_classifier",
+    "majority_class": "medstress.models.zeroshot.majority_class",
+    "medclip": "medstress.models.zeroshot.medclip",
+    "open_clip": "medstress.models.zeroshot.open_clip",
+    "robust_medclip": "medstress.models.zeroshot.robust_medclip",
+    "unimed_clip": "medstress.models.zeroshot.unimed_clip",
+}
+ADAPTERS = SEGMENTERS | CLASSIFIERS
 
 
 def weight_files(card: ModelCard) -> list[Path]:
     """The files on disk that a model's answers depend on: the file of its weights, or those of the folder that count.
 
-    None for models without weights, or whose weights are not there yet.
+    With them the files of a text encoder that lies elsewhere. None for models without weights, or whose weights are not
+    there yet.
     """
-    if isinstance(card, BoxFill | GrabCut) or card.weights is None:
+    if not isinstance(card, Learned):
         return []
-    path = Path(card.weights)
+    places = dict.fromkeys(str(place) for name in ("weights", "text") if (place := getattr(card, name, None)))
+    return [path for place in places for path in _files_at(Path(place))]
+
+
+def _files_at(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     # A folder of the hub may hold the same weights in several formats; safetensors are read where there are any.
-    wanted = {".json", ".safetensors" if any(path.glob("*.safetensors")) else ".bin"}
+    wanted = {".json", ".txt", ".pth", ".safetensors" if any(path.glob("*.safetensors")) else ".bin"}
     # Hidden ones say where a folder came from, which no answer depends on.
     return sorted(found for found in path.glob("*") if found.suffix in wanted and not found.name.startswith("."))
 
 
 def load_segmenter(card: ModelCard) -> Segmenter:
     """The segmenter behind a model card."""
-    if not isinstance(card, BoxFill | GrabCut):
+    if isinstance(card, Learned):
         make_torchvision_importable()
     segmenter: Segmenter = import_module(SEGMENTERS[card.adapter]).load(card)
     return segmenter

@@ -1,14 +1,14 @@
 """torchvision beside a PyTorch for CPUs, and what to say where an extra is not installed.
 
 There is no CPU build of torchvision for this PyTorch. The ordinary one installs, but its import stops because its
-compiled operators do not load, and then transformers, peft and segment_anything stop as well. Nothing here calls these
-operators, so their schemas are enough.
+compiled operators do not load, and then transformers, peft, segment_anything, timm and open_clip stop as well. Nothing
+here calls these operators, so their schemas are enough.
 """
 
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from medstress.errors import MedstressError
 
@@ -19,6 +19,7 @@ _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_MODULES = {"open-clip-torch": "open_clip", "segment-anything": "segment_anything"}
 # A library takes its schemas with it when it is collected.
 _declared: "list[Library]" = []
 
@@ -26,7 +27,7 @@ _declared: "list[Library]" = []
 def make_torchvision_importable() -> None:
     """Import torchvision where it is installed, declaring the operators that it misses; nothing where it is native.
 
-    To be called before transformers, peft or segment_anything are imported. The operators still cannot be called, nor
+    To be called before any package is imported that looks for torchvision. The operators still cannot be called, nor
     can torchvision.io. Raises what the import raises, other than a missing operator.
     """
     if "torchvision" in sys.modules or find_spec("torchvision") is None:
@@ -47,9 +48,9 @@ def make_torchvision_importable() -> None:
         import_module("torchvision")
 
 
-def require_sam_extra(adapter: str, package: str) -> None:
-    """Make `package` of the extra `sam`, as installers spell it, importable; MedstressError where it is missing."""
+def require_extra(extra: Literal["clip", "sam"], adapter: str, package: str) -> None:
+    """Make `package` of an extra, as installers spell it, importable; MedstressError where it is missing."""
     for needed in ("torchvision", package):
-        if find_spec(needed.replace("-", "_")) is None:
-            raise MedstressError(f"adapter {adapter} needs {package}: pip install 'medstress[sam]'")
+        if find_spec(_MODULES.get(needed, needed)) is None:
+            raise MedstressError(f"adapter {adapter} needs {package}: pip install 'medstress[{extra}]'")
     make_torchvision_importable()

@@ -23,10 +23,12 @@ class Level:
     warp: WarpRow | None
 
 
-def require_fit(kind: Perturbation | Published, modality: Modality, what: str) -> None:
+def require_fit(kind: Perturbation | Published, modality: Modality | None, what: str) -> None:
     """Raise MedstressError where a type is for other modalities. `what` names the images in the message."""
     if not kind.fits(modality):
-        raise MedstressError(f"{kind.name} is for {', '.join(sorted(kind.modalities))}, and {what} holds {modality}")
+        raise MedstressError(
+            f"{kind.name} is for {', '.join(sorted(kind.modalities))}, and {what} holds {modality or 'several'}"
+        )
 
 
 def level_count(kind: Perturbation | Published) -> int:

@@ -66,8 +66,8 @@ class Perturbation:
     moves_pixels: bool = False
     modalities: frozenset[Modality] = frozenset()
 
-    def fits(self, modality: Modality) -> bool:
-        """Whether images of this modality can be perturbed so."""
+    def fits(self, modality: Modality | None) -> bool:
+        """Whether images of this modality, or of several (None), can be perturbed so."""
         return not self.modalities or modality in self.modalities
 
     def round(self, strength: float) -> float:

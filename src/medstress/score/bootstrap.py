@@ -1,6 +1,7 @@
 """Intervals that know that objects of one patient are not independent."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,8 @@ from medstress.score.metrics import METRICS
 from medstress.seeds import generator, seed_of
 
 _DRAWS_AT_ONCE = 4_000_000
+# Whole numbers have the same sum in any order, and a matrix product may choose one by the machine.
+_FIXED_POINT = 2.0**30
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,22 @@ def estimate(
     if names.size < statistics.min_groups:
         return Estimate(mean, None, None, numbers.size, names.size)
     means = _resampled_means(sums, counts, dataset, statistics.resamples)
-    tail = (1 - statistics.confidence) / 2
-    arms = (np.quantile(means, [tail, 1 - tail]) - mean) * widening(names.size, statistics.confidence)
-    low, high = np.clip(mean + arms, *limits)
-    return Estimate(mean, float(low), float(high), numbers.size, names.size)
+    low, high = interval(mean, means, names.size, statistics.confidence, limits)
+    return Estimate(mean, low, high, numbers.size, names.size)
+
+
+def interval(
+    given: float,
+    resampled: npt.NDArray[np.float64],
+    groups: int,
+    confidence: float,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[float, float]:
+    """The ends of a statistic's interval, from its values in resamples of so many groups."""
+    tail = (1 - confidence) / 2
+    arms = (np.quantile(resampled, [tail, 1 - tail]) - given) * widening(groups, confidence)
+    low, high = np.clip(given + arms, *limits)
+    return float(low), float(high)
 
 
 def estimate_column(
@@ -68,8 +83,8 @@ def estimate_column(
     statistics: Statistics,
 ) -> Estimate:
     """The estimate of one column of scores or pairs of one metric; intervals stay where the metric can be."""
-    largest = METRICS[metric].largest
-    limits = (-largest if column == "drop" else 0.0, largest)
+    largest, smallest = METRICS[metric].largest, METRICS[metric].smallest
+    limits = (smallest - largest, largest - smallest) if column == "drop" else (smallest, largest)
     return estimate(rows[column], rows["group_id"], dataset, statistics, limits)
 
 
@@ -85,15 +100,36 @@ def widening(groups: int, confidence: float) -> float:
     return float(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, upper) / ndtri(upper))
 
 
+def _draws(size: int, dataset: str, resamples: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Numbers of the drawn groups, [resamples, size] in parts: the same for every table of a data set."""
+    random = generator(seed_of("bootstrap", dataset))
+    at_once = max(1, _DRAWS_AT_ONCE // size)
+    for start in range(0, resamples, at_once):
+        yield random.integers(0, size, size=(min(at_once, resamples - start), size))
+
+
 def _resampled_means(
     sums: npt.NDArray[np.float64], counts: npt.NDArray[np.intp], dataset: str, resamples: int
 ) -> npt.NDArray[np.float64]:
     """float64 [resamples]: the mean of each resample of groups, whose sums and counts are [groups]."""
-    random = generator(seed_of("bootstrap", dataset))
-    size = sums.size
-    at_once = max(1, _DRAWS_AT_ONCE // size)
+    parts = [sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1) for drawn in _draws(sums.size, dataset, resamples)]
+    return np.concatenate(parts)
+
+
+def resampled_together(
+    sums: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], dataset: str, resamples: int
+) -> npt.NDArray[np.float64]:
+    """float64 [1 + resamples, cells]: means of cells over all groups, then over resamples that the cells share.
+
+    `sums` and `counts` of each group in each cell: [cells, groups]. A mean of nothing is NaN.
+    """
+    size = sums.shape[1]
+    whole = np.rint(sums * _FIXED_POINT)
     parts = []
-    for start in range(0, resamples, at_once):
-        drawn = random.integers(0, size, size=(min(at_once, resamples - start), size))
-        parts.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts.append(sums.sum(axis=1)[None] / counts.sum(axis=1)[None])
+        for drawn in _draws(size, dataset, resamples):
+            places = drawn + size * np.arange(len(drawn))[:, None]
+            times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+            parts.append((times @ whole.T) / (times @ counts.T) / _FIXED_POINT)
     return np.concatenate(parts)

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from medstress.errors import MedstressError
 from medstress.perturb.warp import scale_of, warp_mask
 from medstress.pixels import Mask, decode_mask
 from medstress.records import (
-    CLEAN,
     ImageRow,
     PerturbedRow,
     PredictionRow,
@@ -27,14 +25,11 @@ from medstress.records import (
     read_tables,
     write_rows,
 )
+from medstress.score.cells import UNMOVED, cells_of
 from medstress.score.masks import Truth, compare, truth_of
 from medstress.specs import ScoreSpec
 
 _ANSWERED = ("ok", "empty")
-_KEY = ["sample_id", "object_id", "perturbation", "level"]
-_EXAMPLES = 5
-# Instead of the row number of a perturbed image, where the truth is that of the clean one.
-_UNMOVED = -1
 
 
 class _Object(NamedTuple):
@@ -70,69 +65,6 @@ def _objects_of(spec: ScoreSpec, images: Path, samples: Path) -> list[_Object]:
             f"{samples}: the {spec.split} split has no object to score. Check the card's split and limit."
         )
     return objects
-
-
-def _examples(frame: pd.DataFrame, columns: list[str]) -> str:
-    shown = ["/".join(map(str, row)) for row in frame[columns].head(_EXAMPLES).itertuples(index=False)]
-    return ", ".join(shown) + (f" and {len(frame) - _EXAMPLES} more" if len(frame) > _EXAMPLES else "")
-
-
-def _perturbed_of(names: pd.DataFrame, table: pa.Table, spec: ScoreSpec) -> pd.DataFrame:
-    """Each object's perturbed images. Raises MedstressError where a perturbation lacks an image that another has."""
-    key = ["image_id", "perturbation", "level"]
-    frame = table.select(key).to_pandas()
-    frame["perturbed"] = range(len(frame))
-    expected = names.merge(frame[["perturbation", "level"]].drop_duplicates(), how="cross")
-    found = expected.merge(frame, on=key, how="left")
-    missing = found[found["perturbed"].isna()].drop_duplicates(key)
-    if len(missing):
-        raise MedstressError(
-            f"{len(missing)} perturbed images of {spec.dataset} are missing: {_examples(missing, key)}. "
-            "Delete the perturbed records of this data set and run the same command again."
-        )
-    return found
-
-
-def _unmoved_of(names: pd.DataFrame, answers: pa.Table, spec: ScoreSpec) -> pd.DataFrame:
-    """Each object in the cells without a perturbed record, at the levels that there are answers for.
-
-    Raises MedstressError where one of the names has no answer at all.
-    """
-    cells = answers.select(["perturbation", "level"]).to_pandas().drop_duplicates()
-    own = cells[cells["perturbation"].isin(spec.unmoved)]
-    if lacking := [name for name in spec.unmoved if name not in set(own["perturbation"])]:
-        raise MedstressError(
-            f"{spec.run} on {spec.dataset}: no answers for {', '.join(lacking)}. "
-            "Delete the answers of this run and run the same command again."
-        )
-    return names.merge(own, how="cross").assign(perturbed=_UNMOVED)
-
-
-def _cells_of(objects: Sequence[_Object], cells: pd.DataFrame, answers: pa.Table, where: Path) -> list[_Cell]:
-    """Every object in every cell: by object in the samples' order, clean first, then by perturbation and level.
-
-    Raises MedstressError where an answer is missing, doubled, or belongs to no cell.
-    """
-    given = answers.select(_KEY).to_pandas()
-    given["answer"] = range(len(given))
-    expected = pd.concat([_names(objects).assign(perturbation=CLEAN, level=0, perturbed=_UNMOVED), cells])
-    merged = expected.merge(given, on=_KEY, how="outer", indicator="found")
-    problems = {
-        "answers are missing": merged[merged["found"] == "left_only"],
-        "answers belong to no object or cell of the study": merged[merged["found"] == "right_only"],
-        "answers are there more than once": merged[merged.duplicated(_KEY)],
-    }
-    if texts := [f"{len(rows)} {text}: {_examples(rows, _KEY)}" for text, rows in problems.items() if len(rows)]:
-        raise MedstressError(f"{where}: {'; '.join(texts)}. Delete this record and run the same command again.")
-    whole = merged.astype({"object": int, "perturbed": int, "answer": int, "level": int})
-    whole["place"] = np.where(whole["perturbation"] == CLEAN, 0, 1)
-    ordered = whole.sort_values(["object", "place", "perturbation", "level"])
-    return [_Cell(*row) for row in ordered[list(_Cell._fields)].itertuples(index=False, name=None)]
-
-
-def _names(objects: Sequence[_Object]) -> pd.DataFrame:
-    frame = pd.DataFrame([item[:3] for item in objects], columns=["sample_id", "object_id", "image_id"])
-    return frame.assign(object=range(len(frame)))
 
 
 def _warp_of(image: dict[str, Any]) -> WarpRow | None:
@@ -198,7 +130,7 @@ def _scores_of(
         item = objects[cell.object]
         if clean is None or cell.object != current:
             current, clean = cell.object, truth_of(decode_mask(item.mask, item.height, item.width))
-        image = unperturbed if cell.perturbed == _UNMOVED else _row(images, cell.perturbed)
+        image = unperturbed if cell.perturbed == UNMOVED else _row(images, cell.perturbed)
         status, values = _outcome(spec, item, clean, image, _row(given, cell.answer))
         for metric in spec.scoring.metrics:
             yield ScoreRow(
@@ -245,7 +177,7 @@ def score_predictions(
     columns = ["image_id", "perturbation", "level", "valid", "warp", "status"]
     images_table = read_tables(perturbed, PerturbedRow, columns)
     answers = read_tables([predictions, *attacked], PredictionRow)
-    names = _names(objects)
-    others = pd.concat([_perturbed_of(names, images_table, spec), _unmoved_of(names, answers, spec)])
-    cells = _cells_of(objects, others, answers, predictions)
+    names = [item[:3] for item in objects]
+    frame = cells_of(spec, names, images_table, answers, predictions)
+    cells = [_Cell(*row) for row in frame.itertuples(index=False, name=None)]
     write_rows(output, ScoreRow, _scores_of(spec, objects, cells, images_table, answers))

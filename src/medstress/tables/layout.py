@@ -92,6 +92,11 @@ TEXTS = frozenset(
         "scale",
         "interval",
         "beats_baselines",
+        "worst_class",
+        "error_metric",
+        "normaliser",
+        "starts_from",
+        "few_shot_source",
     }
 )
 """Columns that hold text."""

@@ -19,6 +19,11 @@ def _found(frame: pd.DataFrame, names: list[str]) -> set[tuple[Any, ...]]:
     return set(frame[names].drop_duplicates().itertuples(index=False, name=None))
 
 
+def _applies(metric: str, dataset: str, clean: set[tuple[Any, ...]]) -> bool:
+    """Whether a data set has a metric at all: kappa is of grades alone."""
+    return metric != "qwk" or any(found[0] == dataset and found[2] == metric for found in clean)
+
+
 def missing_cells(spec: TableSpec, frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Sentences on cells of every run, such as moved prompts, that have no scores of the primary metric."""
     metric = primary_metric(spec)
@@ -38,7 +43,10 @@ def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     found = _found(frame, ["dataset", "run", "perturbation", "level", "metric"])
     clean = _found(clean_scores(frame), ["dataset", "run", "metric"])
     pairs = _found(frame, ["dataset", "run"])
-    notes = [f"{metric} was not scored." for metric in METRICS if metric not in spec.metrics]
+    task = METRICS[spec.metrics[0]].task
+    notes = [
+        f"{name} was not scored." for name, one in METRICS.items() if one.task == task and name not in spec.metrics
+    ]
     runs = run_titles(spec)
     for dataset, title in dataset_titles(spec).items():
         for run in spec.runs_on(dataset):
@@ -46,7 +54,7 @@ def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
             if (dataset, run) not in pairs:
                 notes.append(f"{where}: no scores.")
                 continue
-            for metric in spec.metrics:
+            for metric in (one for one in spec.metrics if _applies(one, dataset, clean)):
                 if (dataset, run, metric) not in clean:
                     notes.append(f"{where}: no clean {metric}.")
                 for kind in spec.perturbations_on(dataset):

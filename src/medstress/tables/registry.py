@@ -8,7 +8,7 @@ missing).
 from dataclasses import dataclass
 from typing import Literal
 
-from medstress.names import TableName
+from medstress.names import TableName, Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class TableEntry:
     reads: tuple[Literal["scores", "perturbed", "training"]]
     cells: Literal["perturbations", "all"] = "perturbations"
     """Of the scores: clean images and the study's perturbations, or also attacks and moved prompts."""
+    task: Task | None = "segmentation"
+    """The data sets and runs that it tells of; None for those of all tasks."""
 
 
 TABLES: dict[TableName, TableEntry] = {
@@ -31,8 +33,13 @@ TABLES: dict[TableName, TableEntry] = {
     "segmentation_prompts": TableEntry("medstress.tables.segmentation_prompts", ("scores",), "all"),
     "segmentation_top": TableEntry("medstress.tables.segmentation_top", ("scores",)),
     "segmentation_groups": TableEntry("medstress.tables.segmentation_groups", ("scores",)),
+    "classification_main": TableEntry("medstress.tables.classification_main", ("scores",), task="classification"),
+    "classification_corruptions": TableEntry(
+        "medstress.tables.classification_corruptions", ("scores",), "all", "classification"
+    ),
+    "classification_fewshot": TableEntry("medstress.tables.classification_fewshot", ("scores",), task="classification"),
     "published_summary": TableEntry("medstress.tables.published_summary", ("scores",), "all"),
     "published_by_level": TableEntry("medstress.tables.published_by_level", ("scores",), "all"),
-    "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",)),
-    "calibration": TableEntry("medstress.tables.calibration", ("perturbed",)),
+    "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",), task=None),
+    "calibration": TableEntry("medstress.tables.calibration", ("perturbed",), task=None),
 }

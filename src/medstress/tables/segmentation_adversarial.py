@@ -23,7 +23,8 @@ from medstress.tables.layout import (
 TITLE = "Segmentation: white-box attacks"
 CAPTION = (
     "Each run against its own gradients: no pixel of the stored 8-bit image differs by more than the radius, in grey "
-    "levels, from the clean one, after rounding, and the prompt stays. Drops are paired, clean minus adversarial of "
+    "levels, from the clean one, after rounding, and the prompt stays; of an L2 attack, the root of the summed squares "
+    "of all differences is at most the radius. Drops are paired, clean minus adversarial of "
     "the same object; clean is the mean of the same pairs. An attack is a lower bound of the damage that its ball "
     "allows: a stronger one may do more, and a small drop may come from gradients that lead nowhere. "
     f"{INTERVALS} Of a strategy all seeds count. An empty prediction is scored as one, and counted; answers that "

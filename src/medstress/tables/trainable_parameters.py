@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from medstress.runs import named_parts
+from medstress.runs import POOLED, named_parts
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.specs import TableSpec
 from medstress.tables.layout import number
@@ -13,14 +13,16 @@ TITLE = "Trainable parameters of each strategy"
 CAPTION = (
     "Counted on the model that was trained; all parameters include those that a strategy adds. Steps are the "
     "optimiser's, of the learning rate that val chose where several were tried. The kept step is the "
-    "look with the best mean IoU on val, 0 being the model before training; the best of several looks flatters, and "
-    "where val is small a gain on it is weak evidence."
+    "look with the best score on val, 0 being the model before training: mean IoU of segmenters, balanced accuracy of "
+    "classifiers. The best of several looks flatters, and where val is small a gain on it is weak evidence."
 )
+_SCORES = {"iou": "IoU", "accuracy": "balanced accuracy"}
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a training: the columns of the training records, in the study's order of runs and data sets."""
-    runs, datasets = ({name: place for place, name in enumerate(names)} for names in (spec.runs, spec.datasets))
+    trained_on = [*spec.datasets, POOLED]
+    runs, datasets = ({name: place for place, name in enumerate(names)} for names in (spec.runs, trained_on))
     table = frame[frame["run"].isin(runs) & frame["dataset"].isin(datasets)]
     places = table.assign(run=table["run"].map(runs), dataset=table["dataset"].map(datasets))
     ordered = table.loc[places.sort_values(["run", "dataset", "seed"]).index]
@@ -29,7 +31,7 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it."""
-    runs, datasets = run_titles(spec), dataset_titles(spec)
+    runs, datasets = run_titles(spec), _trained_on(spec)
     return pd.DataFrame(
         {
             "Run": runs[row["run"]],
@@ -43,23 +45,28 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
             "Batch": str(row["batch"]),
             "Steps": str(row["steps"]),
             "Kept step": str(row["chosen_step"]),
-            "Val IoU before": number(row["val_iou_before"], 3),
-            "Val IoU kept": number(row["val_iou_kept"], 3),
+            "On val": _SCORES[row["val_score"]],
+            "Before": number(row["val_before"], 3),
+            "Kept": number(row["val_kept"], 3),
         }
         for row in table.to_dict("records")
     )
 
 
+def _trained_on(spec: TableSpec) -> dict[str, str]:
+    return dataset_titles(spec) | {POOLED: "several, pooled"}
+
+
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing: records, and budgets that are equal, without which strategies cannot be compared."""
     found = set(frame[["run", "dataset"]].itertuples(index=False, name=None))
-    runs, datasets = run_titles(spec), dataset_titles(spec)
+    runs, datasets = run_titles(spec), _trained_on(spec)
     missing = [
         f"{runs[run]} on {datasets[dataset]}: no training record."
         for run in spec.runs
         if named_parts(run)["strategy"]
         for dataset in spec.datasets
-        if run in spec.runs_on(dataset) and (run, dataset) not in found
+        if run in spec.runs_on(dataset) and not {(run, dataset), (run, POOLED)} & found
     ]
     return missing + list(_unequal_budgets(frame, datasets))
 

@@ -50,10 +50,11 @@ def read_training(paths: Sequence[Path]) -> pd.DataFrame:
 def _training_row(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        looks = {look["step"]: look["iou"] for look in facts["val_iou"]}
+        score = "iou" if "val_iou" in facts else "accuracy"
+        looks = {look["step"]: look[score] for look in facts[f"val_{score}"]}
         row = {"run": family_of(path.parent.name), "dataset": facts["trainset"], "seed": facts["seed"]}
         row |= {name: facts[name] for name in _TRAINING_COLUMNS}
-        return row | {"val_iou_before": looks[0], "val_iou_kept": looks[facts["chosen_step"]]}
+        return row | {"val_score": score, "val_before": looks[0], "val_kept": looks[facts["chosen_step"]]}
     except FileNotFoundError:
         raise MedstressError(f"{path}: no such record. Run the rule that makes it: snakemake {path}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -76,14 +77,19 @@ def write_table(
     """Write the table `name` from `sources`, paths by kind of record, to outputs["csv"], ["md"], ["tex"], ["parquet"].
 
     CSV and Parquet hold all numbers, with 10 significant digits in the CSV; the others what people read.
-    Raises MedstressError where no record is given or none holds a row of the study.
+    Raises MedstressError where no record is given, none holds a row of the study, or no data set is of the task.
     """
-    module = import_module(TABLES[name].module)
-    (kind,) = TABLES[name].reads
+    entry = TABLES[name]
+    module = import_module(entry.module)
+    (kind,) = entry.reads
     if not sources.get(kind):
         raise MedstressError(f"table {name}: there are no {kind} records to make it from. The study must name some.")
-    frame = _READERS[kind](sources[kind])
-    if kind == "scores" and TABLES[name].cells == "perturbations":
+    spec = spec.of_task(entry.task)
+    if not spec.datasets:
+        raise MedstressError(f"table {name}: the study has no {entry.task} data set. Leave the table out.")
+    # Scores are scores/{run}/{dataset}.parquet, and millions of rows: those of another task are not even read.
+    frame = _READERS[kind]([path for path in sources[kind] if kind != "scores" or path.stem in spec.datasets])
+    if kind == "scores" and entry.cells == "perturbations":
         frame = of_perturbations(spec, frame)
     table = module.build(spec, frame)
     if table.empty:

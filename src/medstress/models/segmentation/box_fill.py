@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medstress.cards.model import BoxFill
+from medstress.cards.segmenter import BoxFill
 from medstress.models.segmentation.protocol import Segmenter
 from medstress.pixels import Box, Image, Mask
 

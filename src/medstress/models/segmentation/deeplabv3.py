@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from medstress.cards.model import DeepLabV3
+from medstress.cards.segmenter import DeepLabV3
 from medstress.errors import MedstressError
 from medstress.models.segmentation.protocol import Parts
 from medstress.models.segmentation.whole_image import Architecture, WholeImageSegmenter, load_whole_image
-from medstress.models.torchvision_bridge import require_sam_extra
+from medstress.models.torchvision_bridge import require_extra
 
 _PARTS = Parts(encoder=r"backbone\.", blocks=r"backbone\.layer(\d+)\.", decoder=r"classifier\.")
 
@@ -40,5 +40,5 @@ def load(card: DeepLabV3, root: Path = Path()) -> WholeImageSegmenter:
 
     Raises MedstressError where the extra is missing, too.
     """
-    require_sam_extra(card.adapter, "torchvision")
+    require_extra("sam", card.adapter, "torchvision")
     return load_whole_image(card, build_deeplabv3, root)

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from medstress.cards.model import GrabCut
+from medstress.cards.segmenter import GrabCut
 from medstress.models.segmentation.protocol import Segmenter
 from medstress.pixels import Box, Image, Mask
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from medstress.cards.model import MedSam
+from medstress.cards.segmenter import MedSam
 from medstress.models.segmentation.sam import SamSegmenter, segmenter_of
 from medstress.models.segmentation.sam_checkpoint import load_checkpoint
 from medstress.models.segmentation.sam_pixels import Frame, Weights, resized

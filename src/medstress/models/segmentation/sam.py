@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from transformers import SamModel
 
-from medstress.cards.model import MedSam, Sam
+from medstress.cards.segmenter import MedSam, Sam
 from medstress.errors import MedstressError
+from medstress.models.blocks import blocks, filled, fit_batch
 from medstress.models.precision import (
     MOST_IMAGES,
     Precision,
@@ -23,12 +24,13 @@ from medstress.models.precision import (
     out_of_memory,
     precision_of,
 )
-from medstress.models.segmentation.blocks import blocks, filled, fit_batch, require_boxes
+from medstress.models.segmentation.box_check import require_boxes
 from medstress.models.segmentation.protocol import Parts
 from medstress.models.segmentation.sam_checkpoint import load_checkpoint
 from medstress.models.segmentation.sam_loss import mask_loss
-from medstress.models.segmentation.sam_pixels import Frame, PixelPath, straight_through
+from medstress.models.segmentation.sam_pixels import Frame, PixelPath
 from medstress.models.segmentation.sam_preprocess import box_masks, read_preprocessing, sam_boxes
+from medstress.models.straight_through import straight_through
 from medstress.models.torch_device import torch_device
 from medstress.pixels import Box, Image, Mask
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from medstress.cards.model import SamMed2d
+from medstress.cards.segmenter import SamMed2d
+from medstress.models.blocks import fit_batch
 from medstress.models.precision import Precision, precision_of
-from medstress.models.segmentation.blocks import fit_batch
 from medstress.models.segmentation.protocol import Parts
 from medstress.models.segmentation.sam import SamSegmenter
 from medstress.models.segmentation.sam_pixels import Frame
 from medstress.models.torch_device import torch_device
-from medstress.models.torchvision_bridge import require_sam_extra
+from medstress.models.torchvision_bridge import require_extra
 from medstress.pixels import Box, Image
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def load(card: SamMed2d, root: Path = Path()) -> SamMed2dSegmenter:
     Raises MedstressError where the extra `sam` is missing, the file is no SAM-Med2D or not the one that the card means,
     and where the device is not there. Sets the number of threads that torch uses in this process.
     """
-    require_sam_extra(card.adapter, "segment-anything")
+    require_extra("sam", card.adapter, "segment-anything")
     from medstress.models.segmentation.sam_med2d_checkpoint import load_checkpoint
     from medstress.models.segmentation.sam_med2d_encoder import Shape
 

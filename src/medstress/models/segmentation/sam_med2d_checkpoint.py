@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 
-from medstress.cards.model import SamMed2d
+from medstress.cards.segmenter import SamMed2d
 from medstress.errors import MedstressError
 from medstress.models.segmentation.likely_adapter import likely_adapter
 from medstress.models.segmentation.sam_med2d_encoder import SamMed2dNetwork, Shape
-from medstress.models.segmentation.sam_original import read_tensors
-from medstress.models.segmentation.weight_file import check_weight_file, misfits
+from medstress.models.weight_file import check_weight_file, misfits, read_tensors
 
 
 class _Optimiser:

@@ -7,7 +7,6 @@ from the tensors' shapes, but for the number of attention heads of the mask deco
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import cast
 
 import torch
@@ -16,11 +15,11 @@ from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEnc
 
 from medstress.errors import MedstressError
 from medstress.models.segmentation.likely_adapter import likely_adapter
+from medstress.models.weight_file import misfits, read_tensors
 
 _DECODER_HEADS = 8
 # The norms of the decoder's attention blocks have PyTorch's own epsilon there, and 1e-6 by default in transformers.
 _DECODER_EPSILON = 1e-5
-_NAMED = 3
 
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 # From the names of transformers' SamModel to the original ones, one after another.
@@ -118,33 +117,6 @@ def empty_model(config: SamConfig) -> SamModel:
         return SamModel(config)
 
 
-def read_tensors(path: Path, where: str) -> dict[str, Tensor]:
-    """The tensors of a .pth file, which are data and nothing that runs.
-
-    Raises MedstressError, beginning with `where`, for a file that is broken, holds anything else, or no tensors.
-    """
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise MedstressError(
-            f"{where}: {path.name} is not a readable file of tensors ({why_unread(error)}). Get it again from the "
-            "model's source."
-        ) from None
-    state = found.get("model", found) if isinstance(found, dict) else found
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()) or not state:
-        raise MedstressError(
-            f'{where}: {path.name} holds no state dict, neither bare nor under "model". Give the original file.'
-        )
-    return cast(dict[str, Tensor], state)
-
-
-def why_unread(error: Exception) -> str:
-    """Why PyTorch did not read a file, in short, and without its advice to let the file run code."""
-    if found := re.search(r"GLOBAL (\S+)", str(error)):
-        return f"it holds a {found[1]}, which is code and not data"
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def load_original(path: Path, where: str, adapter: str) -> SamModel:
     """The model of an original checkpoint, float32, on the CPU, for a card of this adapter.
 
@@ -160,25 +132,12 @@ def load_original(path: Path, where: str, adapter: str) -> SamModel:
     depth = cast(SamMaskDecoderConfig, config.mask_decoder_config).iou_head_depth
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     wanted = {name: original_name(name, iou_depth=depth) for name in shapes}
-    wrong = {
-        "not in the file": sorted(set(wanted.values()) - set(tensors)),
-        "unknown to a SAM": sorted(set(tensors) - set(wanted.values())),
-        "of another shape": sorted(
-            theirs for name, theirs in wanted.items() if theirs in tensors and tensors[theirs].shape != shapes[name]
-        ),
-    }
-    problems = [f"{first_of(names)} {problem}" for problem, names in wrong.items() if names]
+    problems = misfits({theirs: shapes[name] for name, theirs in wanted.items()}, tensors, "a SAM")
     if problems:
         raise _misfit(where, path, problems, likely_adapter(tensors, adapter))
     model.load_state_dict({name: tensors[theirs].float() for name, theirs in wanted.items()}, assign=True)
     model.tie_weights()
     return model
-
-
-def first_of(names: list[str]) -> str:
-    """The first few of some names, and how many more there are."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _misfit(where: str, path: Path, problems: list[str], advice: str) -> MedstressError:

@@ -52,21 +52,6 @@ class PixelPath(Protocol):
         ...
 
 
-def straight_through(path: PixelPath, pixels: Tensor) -> Tensor:
-    """The input [3, side, side] of an image [C, H, W], C = 1 or 3, 0..255, with gradients.
-
-    For whole grey levels these are the very values of `path.pixels`, which is what is scored; the gradient is that of
-    `path.smooth`, since that of rounding is zero nearly everywhere (the straight-through estimator: Bengio, Léonard,
-    Courville, arXiv 1308.3432). Between whole levels values follow `path.smooth` from the nearest stored image.
-    """
-    with torch.no_grad():
-        stored = pixels.round().clamp(0, 255)
-        image = np.ascontiguousarray(stored.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
-        exact = path.pixels(image if image.shape[2] == 3 else image[..., 0], pixels.device)
-        anchor = path.smooth(stored)
-    return exact + (path.smooth(pixels) - anchor)
-
-
 def resized(pixels: Tensor, down: Weights, across: Weights) -> Tensor:
     """Channels [C, H, W] resized by two matrices, [h, H] and [w, W], in float64: [C, h, w]."""
     left, right = (torch.from_numpy(weights).to(pixels.device) for weights in (down, across))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai.networks.nets.unet import UNet as MonaiUNet
 
-from medstress.cards.model import UNet
+from medstress.cards.segmenter import UNet
 from medstress.models.segmentation.protocol import Parts
 from medstress.models.segmentation.whole_image import Architecture, WholeImageSegmenter, load_whole_image
 

@@ -11,15 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medstress.cards.model import DeepLabV3, UNet
+from medstress.cards.segmenter import DeepLabV3, UNet
 from medstress.errors import MedstressError
+from medstress.models.blocks import blocks, filled, fit_batch
 from medstress.models.precision import Precision, fits_memory, largest_batch, out_of_memory, precision_of
-from medstress.models.segmentation.blocks import blocks, filled, fit_batch, require_boxes
+from medstress.models.segmentation.box_check import require_boxes
 from medstress.models.segmentation.likely_adapter import likely_adapter
 from medstress.models.segmentation.protocol import Parts
 from medstress.models.segmentation.sam_loss import mask_loss
-from medstress.models.segmentation.weight_file import check_weight_file, misfits
 from medstress.models.torch_device import torch_device
+from medstress.models.weight_file import check_weight_file, misfits
 from medstress.pixels import Box, Image, Mask
 from medstress.seeds import seed_of
 

@@ -49,7 +49,7 @@ class Published:
     modalities: frozenset[Modality] = frozenset()
     as_published: tuple[Severity, ...] = ()
 
-    def fits(self, modality: Modality) -> bool:
+    def fits(self, modality: Modality | None) -> bool:
         """Whether images of this modality can be perturbed so."""
         return not self.modalities or modality in self.modalities
 

@@ -1,0 +1,1 @@
+"""Classifiers: image-text models, plain ones, and how their embeddings become answers."""

@@ -1,0 +1,30 @@
+"""How levels become strengths on a data set of a study, and which types its images take."""
+
+from typing import cast
+
+from medstress.config import Perturbations
+from medstress.names import Modality
+from medstress.perturb.protocol import Perturbation
+from medstress.perturb.scales.protocol import Published
+from medstress.perturb.scales.registry import SCALES
+from medstress.specs import SeveritySpec
+
+
+def fits(kind: Perturbation | Published, modality: str) -> bool:
+    """Whether images can be perturbed so; images of several modalities take what fits all."""
+    return kind.fits(None if modality == "mixed" else cast(Modality, modality))
+
+
+def severity_of(asked: Perturbations, dataset: str) -> SeveritySpec:
+    """How levels become strengths on one data set of a study.
+
+    A scale that differs by data set knows some by name; for the others the study's `variants` say what they count as.
+    """
+    known = asked.scale != "ssim" and dataset in SCALES[asked.scale].variants
+    return SeveritySpec(
+        scale=asked.scale,
+        compat=asked.compat,
+        variant=asked.variants.get(dataset, dataset if known else ""),
+        bands=asked.bands,
+        multipliers=asked.multipliers,
+    )

@@ -1,0 +1,87 @@
+"""What tables and figures need to know of a study."""
+
+from medstress.perturb.catalogue import types_of
+from medstress.perturb.scales.registry import SCALES
+from medstress.project import Project
+from medstress.runs import Run, family_of
+from medstress.severities import severity_of
+from medstress.specs import TableSpec
+
+
+def table_spec(project: Project) -> TableSpec:
+    """The part of a study's configuration that tables and figures depend on."""
+    study, runs = project.study, project.runs.values()
+    families = {family_of(run.name): run for run in reversed(runs)}
+    scored_on: dict[str, set[str]] = {family: set() for family in families}
+    for run in runs:
+        scored_on[family_of(run.name)].update(project.scored_on(run.name))
+    on = _fitting(project)
+    made = [name for name, fitting in on.items() if fitting]
+    return TableSpec(
+        study=study.study,
+        datasets={name: project.datasets[name].title for name in study.datasets},
+        split_units={name: project.datasets[name].split.unit for name in study.datasets},
+        runs={family: _title(project, run) for family, run in reversed(families.items())},
+        scored_on={
+            family: [one for one in study.datasets if one in scored_on[family]]
+            for family in families
+            if len(scored_on[family]) < len(study.datasets)
+        },
+        baselines=[family for family, run in reversed(families.items()) if project.models[run.model].baseline],
+        perturbations=made,
+        fitting={name: fitting for name, fitting in on.items() if 0 < len(fitting) < len(study.datasets)},
+        fixed=[name for name in made if project.is_fixed(name)],
+        levels=sorted(study.perturbations.levels),
+        attacks={attack.name: list(attack.epsilons) for attack in study.attacks},
+        attacked=[family for family, run in reversed(families.items()) if project.attacked(run.name)],
+        attacked_datasets=project.attacked_datasets,
+        transfer=project.transfer_sources(),
+        kept=[attack.name for attack in study.attacks if attack.keep_images],
+        prompts={prompt.name: list(prompt.shares) for prompt in study.prompts},
+        medical=[name for name in made if _is_medical(project, name)],
+        tasks={name: project.datasets[name].task for name in study.datasets},
+        classification=study.classification,
+        normalisers=_published_names(project),
+        few_shot={
+            family: few_shot
+            for family, run in reversed(families.items())
+            if run.strategy and (few_shot := project.strategies[run.strategy].few_shot)
+        },
+        adapted={family: _origin(project, run) for family, run in reversed(families.items()) if run.strategy},
+        metrics=list(study.scoring.metrics),
+        statistics=study.statistics,
+    )
+
+
+def _fitting(project: Project) -> dict[str, list[str]]:
+    """The data sets that each type is made for."""
+    on = {dataset: project.perturbations_on(dataset) for dataset in project.study.datasets}
+    return {name: [one for one in on if name in on[one]] for name in project.study.perturbations.types}
+
+
+def _is_medical(project: Project, perturbation: str) -> bool:
+    """Whether a type belongs to modalities."""
+    asked = project.study.perturbations
+    kinds = (types_of(severity_of(asked, dataset)).get(perturbation) for dataset in project.study.datasets)
+    return any(kind is not None and kind.modalities for kind in kinds)
+
+
+def _title(project: Project, run: Run) -> str:
+    title = project.models[run.model].title
+    if run.strategy:
+        return f"{title} + {project.strategies[run.strategy].title}"
+    several = run.prompts is not None and len(project.study.prompt_sets) > 1
+    return f"{title}, {run.prompts} prompts" if several else title
+
+
+def _published_names(project: Project) -> dict[str, str]:
+    """What MedMNIST-C calls the data sets of the study that it has."""
+    asked, known = project.study.perturbations.variants, SCALES["medmnist_c"].variants
+    names = {name: asked.get(name, name) for name in project.study.datasets}
+    return {name: variant for name, variant in names.items() if variant in known}
+
+
+def _origin(project: Project, run: Run) -> str:
+    """The run that an adapted run starts from: its model, asked the same; the model's name where the study has none."""
+    alike = (one for one in project.runs.values() if not one.strategy and one.model == run.model)
+    return next((one.name for one in alike if one.prompts == run.prompts), run.model)

@@ -1,0 +1,52 @@
+# The slices of the study that rules depend on: plain JSON strings, so that a changed key reruns the rules that use it and
+# no other.
+def prepare_spec(wildcards):
+    return PROJECT.prepare_spec(wildcards.dataset).model_dump_json()
+
+
+def fetch_dataset_spec(wildcards):
+    spec = fetch_slice.fetch_dataset_spec(PROJECT, wildcards.dataset)
+    return spec.model_dump_json()
+
+
+def fetch_weights_spec(wildcards):
+    folder = str(MODELS / wildcards.weights)
+    return fetch_slice.fetch_weights_spec(PROJECT, folder).model_dump_json()
+
+
+def perturb_spec(wildcards):
+    return PROJECT.perturb_spec(
+        wildcards.dataset, wildcards.perturbation
+    ).model_dump_json()
+
+
+def predict_spec(wildcards):
+    return PROJECT.predict_spec(wildcards.run, wildcards.dataset).model_dump_json()
+
+
+def embed_spec(wildcards):
+    return PROJECT.embed_spec(wildcards.encoder, wildcards.dataset).model_dump_json()
+
+
+def embed_texts_spec(wildcards):
+    return PROJECT.embed_texts_spec(wildcards.model).model_dump_json()
+
+
+def classify_spec(wildcards):
+    return PROJECT.classify_spec(wildcards.run, wildcards.dataset).model_dump_json()
+
+
+def attack_spec(wildcards):
+    return PROJECT.attack_spec(wildcards.run, wildcards.dataset).model_dump_json()
+
+
+def table_spec(wildcards):
+    return table_slice(PROJECT).model_dump_json()
+
+
+def finetune_spec(wildcards):
+    return PROJECT.finetune_spec(wildcards.run).model_dump_json()
+
+
+def score_spec(wildcards):
+    return PROJECT.score_spec(wildcards.run, wildcards.dataset).model_dump_json()
