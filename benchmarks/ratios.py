@@ -1,6 +1,7 @@
-"""Prints what a benchmark run says: milliseconds per stored image, SSIM against scikit-image, SAM against loops.
+"""Prints what a benchmark run says: milliseconds per stored image, SSIM against scikit-image, models against loops.
 
-All figures are processor time of the fastest round, which other work on the machine changes little.
+All figures are of the fastest round: processor time, which other work on the machine changes little; of classifiers the
+time of the clock.
 """
 
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 
 everything = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["benchmarks"]
-run = [case for case in everything if case["params"]]
+run = [case for case in everything if case["params"] and "size" in case["params"]]
 sizes = list(dict.fromkeys(case["params"]["size"] for case in run))
 
 
@@ -66,3 +67,15 @@ if per_image:
     print(f"\n{'':34} {'ms a trained image':>18} {'ratio':>6}")
     for name, value in per_image.items():
         print(f"{name:34} {1e3 * value:18.1f} {value / per_image[name.replace('encoding', 'cached')]:6.1f}")
+
+per_answer = {
+    (case["params"]["corrupted"], case["name"].split("[")[0].removeprefix("test_")): case["stats"]["min"]
+    / case["extra_info"]["classified"]
+    for case in everything
+    if "classified" in case["extra_info"]
+}
+if per_answer:
+    print(f"\n{'':42} {'ms an answer':>12} {'ratio':>6}")
+    for (kind, name), value in per_answer.items():
+        ratio = value / per_answer[kind, "classify_medstress"]
+        print(f"{f'{name}, {kind}':42} {1e3 * value:12.2f} {ratio:6.1f}")

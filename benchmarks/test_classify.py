@@ -124,7 +124,7 @@ def test_classify_one_npz_at_a_time(benchmark, corrupted):
     side = model.config.vision_config.image_size
     pixels = load(CARD).preprocessing
     files = ["clean", *(f"{kind}_severity_{level}" for kind in TYPES for level in range(1, 6))]
-    torch.set_num_threads(2)
+    torch.set_num_threads(CARD.threads)
 
     def tensor(image):
         picture = Picture.fromarray(image).convert("RGB").resize((side, side), Picture.Resampling.BICUBIC)

@@ -9,7 +9,6 @@ from medstress.cards.dataset import DatasetCard
 from medstress.cards.model import ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import Study
-from medstress.names import Task
 from medstress.problems import Key, Problem, line_of
 from medstress.runs import family_of, named_parts
 
@@ -50,15 +49,24 @@ def task_problems(
             task = next((task for task, starts in _TASK_OF_TABLE.items() if table.startswith(starts)), None)
             if task is not None and task not in about:
                 yield problem(("tables", index), repr(table), f"a study with a data set for {task}")
+            if table == "classification_fewshot" and not _adapts_classifiers(study, models):
+                expected = "a study with an adapted classifier among its runs, such as tiny_clip+fewshot_10"
+                yield problem(("tables", index), repr(table), expected)
         if "segmentation" not in about:
             for index, figure in enumerate(study.figures):
                 yield problem(("figures", index), repr(figure), "a study with a data set for segmentation")
         yield from (problem(*said) for said in _training(study, datasets, strategies))
     yield from (problem(*said) for said in _corrupted(study, datasets))
-    yield from (problem(*said) for said in _asking(study, about, models))
+    yield from (problem(*said) for said in _asking(study, datasets, models))
 
 
 _Said = tuple[Key, object, str]
+
+
+def _adapts_classifiers(study: Study, models: Mapping[str, ModelCard]) -> bool:
+    """Whether a run is a classifier with a strategy; so it is where a card could not be read."""
+    named = [parts["model"] or "" for run in study.runs if (parts := named_parts(run))["strategy"]]
+    return any(model not in models or models[model].task == "classification" for model in named)
 
 
 def _training(study: Study, datasets: Mapping[str, DatasetCard], strategies: Mapping[str, Strategy]) -> Iterator[_Said]:
@@ -79,24 +87,41 @@ def _corrupted(study: Study, datasets: Mapping[str, DatasetCard]) -> Iterator[_S
             yield ("split",), study.split, f"test: MedMNIST-C, which {name} reads, has no other"
 
 
-def _asking(study: Study, about: set[Task], models: Mapping[str, ModelCard]) -> Iterator[_Said]:
+def _classifying(study: Study, models: Mapping[str, ModelCard]) -> list[str]:
+    """The runs of classifiers, as tables call them."""
+    found: list[str] = []
+    for run in study.runs:
+        parts = named_parts(run)
+        model = models.get(parts["model"] or "")
+        if model is None or model.task != "classification":
+            continue
+        several = isinstance(model, ImageText) and len(study.prompt_sets) > 1
+        each = several and not parts["strategy"] and not parts["variant"]
+        found += [f"{run}~{one.name}" for one in study.prompt_sets] if each else [family_of(run)]
+    return list(dict.fromkeys(found))
+
+
+def _asking(study: Study, datasets: Mapping[str, DatasetCard], models: Mapping[str, ModelCard]) -> Iterator[_Said]:
     """Prompt sets, the normaliser and attacks."""
+    about = {card.task for card in datasets.values()}
     texts = [model for model in models.values() if isinstance(model, ImageText)]
     if models and len(study.prompt_sets) > 1 and not texts:
         yield ("prompt_sets",), "several", "a run of an image-text model: nobody else is asked with texts"
     normaliser = study.classification.normaliser
-    families = [family_of(run) for run in study.runs]
-    several = len(study.prompt_sets) > 1
-    plain = [name for name in families if "+" not in name and "~" not in name]
-    own = [f"{name}~{one.name}" for name in plain for one in study.prompt_sets] if several else []
-    if normaliser not in (None, ALEXNET, *families, *own):
-        known = ", ".join(dict.fromkeys([ALEXNET, *own, *families]))
-        yield ("classification", "normaliser"), repr(normaliser), f"a run of the study or published errors: {known}"
+    known = [ALEXNET, *_classifying(study, models)]
+    if normaliser not in (None, *known) and all(named_parts(run)["model"] in models for run in study.runs):
+        expected = f"a classifier's run or published errors: {', '.join(known)}"
+        yield ("classification", "normaliser"), repr(normaliser), expected
+    if normaliser == ALEXNET and study.perturbations.scale != "medmnist_c":
+        expected = "a classifier's run: the published errors are those under the corruptions of scale: medmnist_c"
+        yield ("classification", "normaliser"), normaliser, expected
     scoring = study.classification
     wanted = "balanced_accuracy" if normaliser == ALEXNET else scoring.error
     if "classification" in about and wanted not in scoring.metrics:
         yield ("classification", "metrics"), ", ".join(scoring.metrics), f"{wanted} among them: errors are made of it"
-    if "classification" in about:
+    attacked = {datasets[name].task for name in study.attacked_datasets or study.datasets if name in datasets}
+    if "classification" in attacked:
         for index, attack in enumerate(study.attacks):
-            if attack.region != "image" and "segmentation" not in about:
-                yield ("attacks", index, "region"), attack.region, "image: classification has no boxes"
+            if attack.region != "image":
+                expected = "image: classification, which is attacked too, has no boxes"
+                yield ("attacks", index, "region"), attack.region, expected

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import TypeVar, cast
 
 from medstress.cards.classification import ClassificationCard
 from medstress.cards.classifier import ImageClassifier, ImageText, MajorityClass
@@ -34,7 +34,13 @@ from medstress.specs import (
     SeveritySpec,
 )
 
-_Embedding = ImageText | ImageClassifier
+Embedding = ImageText | ImageClassifier
+L = TypeVar("L", bound=Learned)
+
+
+def unnamed(model: L) -> L:
+    """A model's card without what only names or schedules it: a new title must not cost a training."""
+    return model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": []})
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,7 @@ class Project:
         assert isinstance(model, Learned)
         strategy, trained_on = self.strategies[run.strategy], self.trained_on(name)
         card = self.datasets[trained_on[0]]
-        # What only names or schedules: a new title must not cost a training.
-        model = model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": []})
+        model = unnamed(model)
         strategy = strategy.model_copy(update={"title": ""})
         # What only perturbations need to know of the images.
         scene = {"background": card.background, "window": card.window} if strategy.augmentation else {}
@@ -159,17 +164,17 @@ class Project:
     @property
     def encoders(self) -> dict[str, Run]:
         """The image encoders of the study's classifiers, each with the first of the runs that need its embeddings."""
-        runs = [run for run in self.runs.values() if isinstance(self.models[run.model], _Embedding)]
+        runs = [run for run in self.runs.values() if isinstance(self.models[run.model], Embedding)]
         return {run.encoder: run for run in reversed(runs)}
 
     def embed_spec(self, encoder: str, dataset: str) -> EmbedSpec:
         """The part of the configuration that embed depends on."""
         run = self.encoders[encoder]
         model = self.models[run.model]
-        assert isinstance(model, _Embedding)
+        assert isinstance(model, Embedding)
         return EmbedSpec(
             encoder=encoder,
-            model=model,
+            model=unnamed(model),
             strategy=self.strategies[run.strategy] if run.strategy else None,
             seed=run.seed,
             dataset=dataset,
@@ -191,12 +196,12 @@ class Project:
             if run.model == model
             for dataset in self.scored_on(run.name)
         ]
-        return EmbedTextsSpec(model=card, texts=sorted({text for one in asked for text in texts_of(one)}))
+        return EmbedTextsSpec(model=unnamed(card), texts=sorted({text for one in asked for text in texts_of(one)}))
 
     def classify_spec(self, name: str, dataset: str) -> ClassifySpec:
         """The part of the configuration that classify depends on."""
         run, model = self.runs[name], self.model_of(name)
-        assert isinstance(model, _Embedding | MajorityClass)
+        assert isinstance(model, Embedding | MajorityClass)
         return ClassifySpec(
             run=name,
             model=model,

@@ -108,7 +108,7 @@ class EmbeddingRow:
 
 @dataclass(frozen=True)
 class TextRow:
-    """What a text encoder makes of one text, float32 little-endian bytes of unit length, and the model's logit scale."""
+    """What a text encoder makes of one text, float32 little-endian bytes of length 1, and its model's logit scale."""
 
     text: str
     embedding: bytes

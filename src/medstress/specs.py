@@ -242,6 +242,7 @@ class TableSpec(Strict):
                 "baselines": among(self.baselines, runs),
                 "perturbations": made,
                 "fitting": {name: among(on, datasets) for name, on in self.fitting.items() if name in made},
+                "adapted": {run: start for run, start in self.adapted.items() if run in runs},
                 "attacked": among(self.attacked, runs),
                 "attacked_datasets": among(self.attacked_datasets, datasets),
                 "transfer": among(self.transfer, runs),

@@ -1,7 +1,6 @@
 """What tables and figures need to know of a study."""
 
 from medstress.perturb.catalogue import types_of
-from medstress.perturb.scales.registry import SCALES
 from medstress.project import Project
 from medstress.runs import Run, family_of
 from medstress.severities import severity_of
@@ -75,10 +74,15 @@ def _title(project: Project, run: Run) -> str:
 
 
 def _published_names(project: Project) -> dict[str, str]:
-    """What MedMNIST-C calls the data sets of the study that it has."""
-    asked, known = project.study.perturbations.variants, SCALES["medmnist_c"].variants
-    names = {name: asked.get(name, name) for name in project.study.datasets}
-    return {name: variant for name, variant in names.items() if variant in known}
+    """What MedMNIST-C calls the data sets of the study that it has, where they are corrupted as it does.
+
+    One that only counts as another of its sets is not that set: errors there say nothing about it.
+    """
+    asked = project.study.perturbations
+    if asked.scale != "medmnist_c":
+        return {}
+    names = {name: getattr(card, "called", "") or name for name, card in project.datasets.items()}
+    return {name: names[name] for name in project.study.datasets if severity_of(asked, name).variant == names[name]}
 
 
 def _origin(project: Project, run: Run) -> str:

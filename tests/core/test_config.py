@@ -261,6 +261,18 @@ CLASSES = {
         ({"runs": ["tiny_clip+lora"]}, "runs.0", "method full or image_lora"),
         ({"runs": ["tiny_clip+tiny_fewshot@pooled"]}, "runs.0", "one of the study's data sets"),
         ({"classification": {"normaliser": "clip"}}, "classification.normaliser", "alexnet, tiny_clip"),
+        ({"tables": ["classification_fewshot"]}, "tables.0", "an adapted classifier"),
+        (
+            {
+                "datasets": ["modality", "nuclei"],
+                "runs": ["tiny_clip", "majority_class", "box_fill"],
+                "prompt_sets": [{"name": name, "templates": ["a {class}"]} for name in ("short", "other")],
+                "classification": {"normaliser": "tiny_clip"},
+            },
+            "classification.normaliser",
+            "published errors: alexnet, tiny_clip~short, tiny_clip~other, majority_class",
+        ),
+        ({"classification": {"normaliser": "alexnet"}}, "classification.normaliser", "scale: medmnist_c"),
         (
             {"classification": {"normaliser": "alexnet", "metrics": ["accuracy"]}},
             "classification.metrics",
@@ -269,7 +281,7 @@ CLASSES = {
         (
             {"attacks": [{"name": "fgsm", "method": "fgsm", "region": "inside_box"}]},
             "attacks.0.region",
-            "classification has no boxes",
+            "has no boxes",
         ),
         (
             {"prompt_sets": [{"name": "seed1", "templates": ["{class}"]}]},
@@ -300,6 +312,17 @@ def test_a_prompt_set_is_a_run_of_its_own(project):
     assert list(table.runs) == ["tiny_clip~short", "tiny_clip~other", "tiny_clip+tiny_fewshot"]
     assert table.adapted == {"tiny_clip+tiny_fewshot": "tiny_clip~short"}
     assert loaded.texts_of("tiny_clip~other", "modality").texts[1] == ["a CT"]
+
+
+def test_published_errors_are_for_the_images_that_they_are_of(project):
+    """BE divides by AlexNet's errors on MedMNIST-C: other strengths, or other images of these types, have none."""
+    known = table_spec(load_project(ROOT / "config/medmnist_c.yaml")).normalisers
+    assert known["chestmnist_c"] == "chestmnist"
+    assert known["tissuemnist"] == "tissuemnist"
+    assert table_spec(load_project(ROOT / "config/robustmedclip.yaml")).normalisers == {}
+    types = {"scale": "medmnist_c", "types": ["pixelate"], "variants": {"modality": "bloodmnist"}}
+    spoil(project / "config.yaml", attacked_datasets=None, prompts=None, **(CLASSES | {"perturbations": types}))
+    assert table_spec(load_project(project / "config.yaml")).normalisers == {}
 
 
 def test_a_key_given_twice_is_an_error_for_snakemake_too(project):

@@ -52,9 +52,7 @@ def test_logits_are_those_of_transformers(clip: TorchImageText, images: list[np.
     assert torch.equal(clip.inputs(images), pixels)
 
 
-def test_an_answer_does_not_depend_on_what_is_asked_beside_it(
-    clip: TorchImageText, images: list[np.ndarray]
-) -> None:
+def test_an_answer_does_not_depend_on_what_is_asked_beside_it(clip: TorchImageText, images: list[np.ndarray]) -> None:
     together = clip.embed(images * 3)
     alone = np.concatenate([clip.embed([image]) for image in images])
     assert np.array_equal(together[: len(images)], alone)

@@ -51,6 +51,7 @@ RUN = {
     "medstress perturb resources/embedded/nuclei results/nuclei_c --modality microscopy --types jpeg,path_bubbles "
     "--levels 1-3 --workers 2",
     "medstress export results/demo nuclei results/nuclei_folder --format folder",
+    "medstress export-results results/demo results/demo_json --layout robustmedclip",
     "make gallery",
     "python -m benchmarks.gpu",
     "snakemake fetch --profile local --configfile config/ci.yaml",
@@ -126,6 +127,36 @@ def test_attacks_cost_every_model_more_the_larger_the_radius(demo):
     assert set(table["dataset"]) == {"brain_mri_tumour"}
     plain = table[(table["run"] == "tiny_sam") & (table["attack"] == "pgd")].set_index("level")["iou_drop"]
     assert plain[5] > plain[1] > 0
+
+
+CLASSIFIERS = ["majority_class", "tiny_clip~published", "tiny_clip~ensemble", "tiny_clip+tiny_fewshot"]
+
+
+def test_classifiers_stand_beside_the_majority_class_and_the_normaliser_is_100(demo):
+    table = pd.read_csv(demo[0] / "results/demo/tables/classification_main.csv").set_index("run")
+    assert list(table.index) == CLASSIFIERS
+    assert (table["n_samples"] == 36).all()
+    assert table.loc["majority_class", "accuracy"] == pytest.approx(1 / 6)
+    assert table.loc["tiny_clip~published", "accuracy"] > 2 / 6
+    assert table.loc["tiny_clip~published", "mce"] == 100
+    assert table.loc["majority_class", "mce"] > 120
+    assert list(table["beats_baselines"]) == ["baseline", "yes", "yes", "yes"]
+
+
+def test_corruptions_and_attacks_of_classifiers_are_told_apart(demo):
+    table = pd.read_csv(demo[0] / "results/demo/tables/classification_corruptions.csv")
+    attacks = table[table["kind"] == "attack"]
+    assert set(attacks["perturbation"]) == {"fgsm", "pgd"}
+    assert set(attacks["run"]) == set(CLASSIFIERS) - {"majority_class"}
+    assert attacks["ce"].isna().all()
+    assert (attacks["error_5"] >= attacks["error_1"]).all()
+    assert len(table[table["kind"] == "corruption"]) == 4 * 12
+
+
+def test_few_shot_runs_are_compared_with_what_they_start_from(demo):
+    [row] = pd.read_csv(demo[0] / "results/demo/tables/classification_fewshot.csv").to_dict("records")
+    assert (row["run"], row["starts_from"], row["n_seeds"]) == ("tiny_clip+tiny_fewshot", "tiny_clip~published", 2)
+    assert (row["few_shot_source"], row["n_shots"]) == ("train", 4)
 
 
 def test_the_report_needs_no_network(demo):

@@ -16,6 +16,7 @@ from medstress.score.corruption_error import (
     benchmark_of,
     corruption_errors,
     errors_of,
+    errors_of_means,
     estimate_of,
     normaliser_of,
     over_types,
@@ -63,7 +64,7 @@ def scores_of(patients: int = 40, seed: int = 1) -> pd.DataFrame:
 
 
 def errors(clean: float, corrupted: list[list[float]]) -> Errors:
-    return Errors(np.array([clean]), np.array([corrupted]), 10)
+    return errors_of_means(np.array([clean]), np.array([corrupted]), 10)
 
 
 def test_by_hand() -> None:
@@ -118,8 +119,8 @@ def test_alexnet_is_1_exactly(dataset: str) -> None:
     types = list(published.types)
     base = published_errors(published, types, LEVELS)
     assert base is not None
-    clean = math.nan if published.clean is None else published.clean
-    own = Errors(np.array([clean]), np.repeat(np.array([*published.types.values()])[None, :, None], 5, axis=2), 10)
+    means = np.array([*published.types.values()])
+    own = errors_of_means(np.array([published.clean]), np.repeat(means[None, :, None], 5, axis=2))
     quotients = corruption_errors(own, base, 1)
     assert (quotients == 1).all()
     assert over_types(quotients)[0] == 1
@@ -130,7 +131,6 @@ def test_alexnet_is_1_exactly(dataset: str) -> None:
     lacking = {
         "pneumoniamnist": {"contrast_up", "gamma_up"},
         "chestmnist": {"contrast_up", "gamma_up", "gamma_down"},
-        "imagenet_c": set(types),
     }
     assert guarded == lacking.get(dataset, set())
     assert {value for value in given.values() if not math.isnan(value)} <= {1.0}
@@ -138,10 +138,9 @@ def test_alexnet_is_1_exactly(dataset: str) -> None:
 
 def test_published_types_are_those_of_the_scale() -> None:
     variants = SCALES["medmnist_c"].variants
-    assert {name for name in ALEXNET if name != "imagenet_c"} == set(variants)
+    assert set(ALEXNET) == set(variants)
     for dataset, types in variants.items():
         assert set(ALEXNET[dataset].types) == set(types)
-    assert list(ALEXNET["imagenet_c"].types) == list(SCALES["imagenet_c"].variants[""])[:15]
 
 
 def test_published_errors_are_means_over_five_levels() -> None:
@@ -176,6 +175,28 @@ def test_errors_of_scores() -> None:
     assert np.array_equal(shuffled["net"].corrupted, found["net"].corrupted)
 
 
+def test_a_run_that_corruption_does_not_change_has_no_relative_error() -> None:
+    """Though only its wrong images reach their band: the clean error is that of the images that count."""
+    frame = scores_of()
+    steady = frame[frame["run"] == "net"].copy()
+    clean = steady[steady["level"] == 0].set_index("sample_id")["value"]
+    steady["value"] = steady["sample_id"].map(clean)
+    steady.loc[(steady["level"] > 2) & (steady["value"] == 1), "status"] = "unreachable"
+    found = errors_of(spec_of(), pd.concat([frame[frame["run"] == "clip"], steady]), "cells", "accuracy")
+    assert found["net"].corrupted[0, 0].tolist() == pytest.approx([*[1 - clean.mean()] * 2, 1, 1, 1])
+    assert (found["net"].rise == 0).all()
+    assert (relative_corruption_errors(found["net"], found["clip"], 100)[0] == 0).all()
+    # Where every image counts, it is the difference of the means.
+    whole = found["clip"].corrupted - found["clip"].clean[:, None, None]
+    assert found["clip"].rise == pytest.approx(whole, abs=1e-8)
+
+
+def test_a_data_set_without_scores_has_no_errors() -> None:
+    spec = spec_of(datasets={"cells": "Cells", "lungs": "Lungs"})
+    assert errors_of(spec, scores_of(), "lungs", "accuracy") == {}
+    assert errors_of(spec, scores_of().assign(status="error"), "cells", "accuracy") == {}
+
+
 def test_few_groups_have_no_resamples() -> None:
     found = errors_of(spec_of(), scores_of(patients=3), "cells", "accuracy")
     assert found["net"].corrupted.shape == (1, 3, 5)
@@ -189,6 +210,6 @@ def test_a_shared_resample_makes_quotients_narrower() -> None:
     alike.loc[alike["sample_id"] == "s1", "value"] = 1.0
     found = errors_of(spec_of(), pd.concat([frame[frame["run"] == "clip"], alike]), "cells", "accuracy")
     together = corruption_errors(found["net"], found["clip"], 100)
-    turned = Errors(found["clip"].clean[::-1].copy(), found["clip"].corrupted[::-1].copy(), 40)
+    turned = errors_of_means(found["clip"].clean[::-1].copy(), found["clip"].corrupted[::-1].copy(), 40)
     apart = corruption_errors(found["net"], turned, 100)
     assert over_types(together)[1:].std() < 0.5 * over_types(apart)[1:].std()

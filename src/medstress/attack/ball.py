@@ -38,7 +38,7 @@ def onto_grid(pixels: Tensor, clean: Tensor, radius: float, norm: Norm = "linf")
     """As :func:`into_ball`, in whole grey levels, as images are stored; `clean` must be whole.
 
     What is stored is never further than `radius` from what was stored. For linf the projection comes after the
-    rounding. For l2 rounding makes a change longer, or takes the small values that most of it consists of: so the
+    rounding. For l2, rounding makes a change longer, or loses the small values that most of it consists of: so the
     largest multiple of the change is taken whose rounding is neither longer than the radius nor than the change was.
     """
     if norm == "linf":

@@ -16,8 +16,8 @@ from medstress.records import CLEAN, ScoreRow, atomic_path, read_tables
 from medstress.runs import named_parts
 from medstress.score.alexnet import ALEXNET
 from medstress.score.corruption_error import (
-    Errors,
     corruption_errors,
+    errors_of_means,
     over_types,
     published_errors,
     relative_corruption_errors,
@@ -115,7 +115,7 @@ def _accuracies(means: Means) -> dict[str, dict[str, dict[str, float | None]]]:
 
 
 def _write_medmnist_c(run: str, datasets: Mapping[str, Means], out: Path) -> int:
-    """out/{dataset}_{model}_{run}.json; BE and rBE for the data sets that bear the name of one of MedMNIST-C."""
+    """out/{dataset}_{model}_{run}.json; BE and rBE for data sets named like one of MedMNIST-C, with all its types."""
     for dataset, means in datasets.items():
         _dump(out / f"{dataset}_{named_parts(run)['model']}_{run}.json", _balanced_errors(dataset, means))
     return len(datasets)
@@ -128,9 +128,11 @@ def _balanced_errors(dataset: str, means: Means) -> dict[str, Any]:
         return 1 - means.get((name, level), {}).get("balanced_accuracy", math.nan)
 
     corrupted = np.array([[error(name, level) for level in levels] for name in types]).reshape(1, len(types), -1)
-    errors = Errors(np.array([error(CLEAN, 0)]), corrupted, 0)
-    published = ALEXNET.get(dataset)
-    base = None if published is None else published_errors(published, types, levels)
+    errors = errors_of_means(np.array([error(CLEAN, 0)]), corrupted)
+    published = ALEXNET.get(dataset.removesuffix("_c"))
+    # Scores do not tell their scale; no other one has all these types.
+    whole = published is not None and set(types) == set(published.types)
+    base = published_errors(published, types, levels) if published is not None and whole else None
     originals = [original_name(name, "medmnist_c") for name in types]
     scores, overall = {}, {}
     for name, quotient in {"be": corruption_errors, "rbe": relative_corruption_errors}.items():

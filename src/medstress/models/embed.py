@@ -44,7 +44,8 @@ def _unit_key(code: str, weights: str, spec: EmbedSpec, views: Sequence[View]) -
 
 
 def _inputs(encoder: ImageEncoder, spec: EmbedSpec, views: Sequence[View]) -> "Tensor":
-    return encoder.inputs(decoded(spec.dataset, views, spec.model.threads))
+    # One thread more than the network has: decoding a colour image takes as long as a small network does.
+    return encoder.inputs(decoded(spec.dataset, views, spec.model.threads + 1))
 
 
 def _embed(encoder: ImageEncoder, spec: EmbedSpec, unit: _Unit, pace: Pace) -> list[EmbeddingRow]:
@@ -81,7 +82,8 @@ def embed_dataset(
 
     A unit of the journal is one row group of one record; the next one is read, decoded and resized while the encoder is
     at work. `code` is the fingerprint of the code behind the embeddings, `weights` a hash of the files that the encoder
-    was loaded from. Returns the pace. Raises MedstressError where the split holds no image, or an embedding is not finite.
+    was loaded from. Returns the pace. Raises MedstressError where the split holds no image, or an embedding is not
+    finite.
     """
     pace, embedded = Pace(), 0
 

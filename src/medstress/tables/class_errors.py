@@ -29,11 +29,11 @@ from medstress.tables.layout import number
 
 ERRORS = (
     "Errors are 1 less accuracy, or less balanced accuracy where the study says so. A corruption error (CE) is the sum "
-    "of a run's errors over the levels of a type over that of the normaliser, which is 100; relative CE subtracts the "
-    "clean errors from both; mCE and rCE are means over types. BE and rBE are the same with balanced errors and the "
-    "published errors of AlexNet on MedMNIST-C, which is 1. Where the denominator, as a mean over levels, is below "
-    "0.01 or negative, a quotient is not given and the mean is over the other types. In intervals of quotients both "
-    "sides are resampled together; there is none where a resample lacks a quotient."
+    "of a run's errors over the levels of a type over that of the normaliser, which is 100; relative CE subtracts from "
+    "both the clean errors of the same images; mCE and rCE are means over types. BE and rBE are the same with balanced "
+    "errors and the published errors of AlexNet on MedMNIST-C, which is 1. Where the denominator, as a mean over "
+    "levels, is below 0.01 or negative, a quotient is not given and the mean is over the other types. In intervals of "
+    "quotients both sides are resampled together; there is none where a resample lacks a quotient."
 )
 """A caption's sentences on :mod:`medstress.score.corruption_error`."""
 
