@@ -71,9 +71,17 @@ def _adapts_classifiers(study: Study, models: Mapping[str, ModelCard]) -> bool:
 
 def _training(study: Study, datasets: Mapping[str, DatasetCard], strategies: Mapping[str, Strategy]) -> Iterator[_Said]:
     for strategy in strategies.values():
-        tasks = {datasets[name].task for name in strategy.train_on if name in datasets}
-        if len(tasks) > 1:
+        cards = [datasets[name] for name in strategy.train_on if name in datasets]
+        if len({card.task for card in cards}) > 1:
             yield ("runs",), strategy.name, "a strategy whose `train_on` names data sets of one task"
+        if strategy.pooled and strategy.augmentation and any(_scene(card) != _scene(cards[0]) for card in cards):
+            expected = "data sets with one `background` and one `window`: a pooled strategy perturbs them alike"
+            yield ("runs",), strategy.name, expected
+
+
+def _scene(card: DatasetCard) -> object:
+    """What perturbations need to know of the images of a card."""
+    return card.background, card.window
 
 
 def _corrupted(study: Study, datasets: Mapping[str, DatasetCard]) -> Iterator[_Said]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medstress.adapt.examples import StoredExample
+from medstress.adapt.examples import StoredExample, read_labelled
 from medstress.adapt.few_shot import choose, few_of
 from medstress.cards.strategy import FewShot
 from medstress.errors import MedstressError
@@ -127,6 +127,14 @@ def test_what_is_left_of_val_chooses_without_the_groups_of_the_chosen(records):
     groups = {one.group_id for one in choice.training}
     assert len(choice.training) == 6
     assert len(choice.validation) == 20 - 2 * len(groups)
+
+
+def test_images_are_read_of_what_was_chosen(records):
+    """The train split of a MedMNIST is gigabytes, of which a few images are wanted."""
+    every = read_labelled(records / "images.parquet", records / "samples.parquet", "train")
+    assert {one.row.png for one in every} == {b""}
+    choice = chosen(records, few_shot={"shots": 3})
+    assert {one.row.png for one in (*choice.training, *choice.validation)} == {BLACK}
 
 
 def test_without_few_shot_all_of_train_is_used(records):

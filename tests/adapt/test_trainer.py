@@ -138,6 +138,20 @@ def resumes_on_the_same_bits(card, dataset, tmp_path, load_spied, by, stop_at, *
     assert not list((tmp_path / "stopped" / "journal").iterdir())
 
 
+def test_a_damaged_state_is_trained_anew(card, dataset, tmp_path, load_spied, caplog):
+    _, whole, _ = run(card, dataset, tmp_path / "whole")
+    load_spied(stop_at=8)
+    with pytest.raises(KeyboardInterrupt):
+        run(card, dataset, tmp_path / "stopped")
+    [state] = (tmp_path / "stopped" / "journal").rglob("rate0.pt")
+    state.write_bytes(state.read_bytes()[:1000])
+    load_spied()
+    with caplog.at_level("WARNING"):
+        steps, again, _ = run(card, dataset, tmp_path / "stopped")
+    assert (steps["resumed_from"], again) == (0, whole)
+    assert "rate0.pt cannot be read" in caplog.text
+
+
 def test_seeds_are_different_trainings_and_each_is_repeatable(card, dataset, tmp_path):
     first, same, other = (
         run(card, dataset, tmp_path / name, seed=seed) for name, seed in zip("abc", (0, 0, 1), strict=True)

@@ -300,6 +300,20 @@ def test_what_is_asked_of_classifiers_goes_together(project, changes, key, expec
     assert expected in problems()[key].expected
 
 
+@pytest.mark.parametrize("augmentation", [{"types": ["rotation"]}, None])
+def test_a_pooled_strategy_perturbs_images_of_one_background(project, augmentation):
+    other = (project / "datasets" / "modality.yaml").read_text().replace("name: modality", "name: white")
+    (project / "datasets" / "white.yaml").write_text(other + "background: 255\n")
+    pooled = {"train_on": ["modality", "white"], "pooled": True, "augmentation": augmentation}
+    spoil(project / "strategies" / "tiny_fewshot.yaml", **pooled)
+    changes = CLASSES | {"datasets": ["modality", "white"], "runs": ["tiny_clip", "tiny_clip+tiny_fewshot"]}
+    spoil(project / "config.yaml", attacked_datasets=None, prompts=None, **changes)
+    if augmentation:
+        assert "one `background` and one `window`" in problems()["runs"].expected
+    else:
+        load_project(project / "config.yaml")
+
+
 def test_a_prompt_set_is_a_run_of_its_own(project):
     sets = [{"name": name, "templates": ["a {class}"]} for name in ("short", "other")]
     runs = ["tiny_clip", "tiny_clip+tiny_fewshot"]

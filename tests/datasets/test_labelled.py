@@ -229,6 +229,21 @@ def test_medimeta_keeps_patients_together_and_reads_its_splits(data: Labelled) -
     np.testing.assert_array_equal(pixels(images[0]), picture(6, (20, 24)))
 
 
+@pytest.mark.parametrize("patients", [True, False])
+def test_medimeta_with_an_image_in_two_splits(data: Labelled, patients: bool) -> None:
+    card = data.medimeta(patients=patients)
+    with (data.root / "mine" / "splits" / "test.txt").open("a") as handle:
+        handle.write("images/000002.tiff\n")
+    assert f"{'p1' if patients else 'images/000002'}' is in several splits: " in refusal(data, card)
+
+
+def test_medimeta_without_a_row_for_an_image(data: Labelled) -> None:
+    card = data.medimeta()
+    sheet = data.root / "mine" / "annotations.csv"
+    sheet.write_text(sheet.read_text().replace("images/000007", "images/7"))
+    assert "000007.tiff: annotations.csv has no row for images/000007.tiff" in refusal(data, card)
+
+
 def test_medimeta_with_other_labels_than_the_card(data: Labelled) -> None:
     text = refusal(data, data.medimeta(labels=["green", "red", "blue"]))
     assert "the task 'colour' has another order than `classes.names` in the card" in text

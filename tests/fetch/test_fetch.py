@@ -86,6 +86,8 @@ def test_what_is_there_is_not_fetched(server: Server, tmp_path: Path) -> None:
     with pytest.raises(MedstressError, match=f"net.pth: its sha256 is .*but the card says {SUM}"):
         fetch(weights_spec(server, sha256={"downloads/models/net/net.pth": SUM}), tmp_path, HASTY)
     assert own.read_bytes() == b"my own copy"
+    with pytest.raises(MedstressError, match=r"net/model\.safetensors: no such file, but the card has its sha256"):
+        fetch(weights_spec(server, sha256={"downloads/models/net/model.safetensors": SUM}), tmp_path, HASTY)
 
 
 def test_archives_become_one_folder(server: Server, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Training examples of one split: images with the boxes and masks of their objects, or with their labels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -86,18 +86,28 @@ def read_labelled(
 ) -> list[StoredExample]:
     """The examples of one split of a classification data set, in the records' order; none where it has no such split.
 
-    `background` and `window` are what the data set's card says of its images.
+    `background` and `window` are what the data set's card says of its images. Images are left out, so that a few of
+    many can be chosen: see :func:`with_images`.
     """
-    taught = read_rows(samples, SampleRow)
-    return [StoredExample(row, sample, background, window) for row, sample in _of_split(images, taught, split)]
+    taught = _of_split(images, read_rows(samples, SampleRow), split, pixels=False)
+    return [StoredExample(row, sample, background, window) for row, sample in taught]
 
 
-def _of_split(images: Path, samples: Sequence[SampleRow], split: str) -> Iterator[tuple[ImageRow, SampleRow]]:
+def with_images(examples: Sequence[StoredExample], images: Path) -> list[StoredExample]:
+    """Examples that were read without their images, with them; no other image is held."""
+    wanted = {example.row.image_id for example in examples}
+    rows = {row.image_id: row for group in read_groups(images, ImageRow) for row in group if row.image_id in wanted}
+    return [replace(example, row=rows[example.row.image_id]) for example in examples]
+
+
+def _of_split(
+    images: Path, samples: Sequence[SampleRow], split: str, *, pixels: bool = True
+) -> Iterator[tuple[ImageRow, SampleRow]]:
     """Images of a split, each with its samples, in the records' order."""
     by_image: dict[str, list[SampleRow]] = {}
     for sample in samples:
         by_image.setdefault(sample.image_id, []).append(sample)
-    for group in read_groups(images, ImageRow):
+    for group in read_groups(images, ImageRow, pixels=pixels):
         for row in group:
             if row.split == split:
                 for sample in by_image.get(row.image_id, []):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-from medstress.adapt.examples import StoredExample, read_labelled, share_of
+from medstress.adapt.examples import StoredExample, read_labelled, share_of, with_images
 from medstress.cards.strategy import FewShot, Strategy
 from medstress.errors import MedstressError
 from medstress.seeds import seed_of
@@ -90,4 +90,4 @@ def choose(
             f"{images}: strategy {strategy.name} trains on {len(training)} of the {len(pool)} images of {dataset} in "
             f"{source}, and no group of val is left to choose the weights on. {advice}"
         )
-    return Choice(training, left)
+    return Choice(with_images(training, images), with_images(left, images))

@@ -1,9 +1,11 @@
 """Trains what a strategy says, chooses on val, and goes on after a stop as if it had not stopped."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
@@ -15,8 +17,11 @@ from medstress.adapt.trainable import kept_tensors, put_tensors, set_training_mo
 from medstress.cards.learned import Learned
 from medstress.cards.strategy import Strategy
 from medstress.errors import MedstressError
+from medstress.models.weight_file import why_unread
 from medstress.records import atomic_path
 from medstress.seeds import seed_of
+
+log = logging.getLogger("medstress")
 
 _SAVE_EVERY = 5
 # Saving may take this share of the time: the state of a large model is gigabytes.
@@ -159,8 +164,12 @@ class Training(Generic[P]):
         self.next_save = ended + (ended - started) / _SAVING_SHARE
 
     def restore(self) -> None:
-        """Go on from what :meth:`save` wrote."""
-        state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
+        """Go on from what :meth:`save` wrote; from the start where that cannot be read (a damaged disk)."""
+        try:
+            state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError, KeyError) as error:
+            log.warning("%s cannot be read (%s): this training starts anew", self.state, why_unread(error))
+            return
         said = state["progress"]
         self.progress = Progress(**(said | {"looks": [(step, score) for step, score in said["looks"]]}))
         self.best = state["best"]

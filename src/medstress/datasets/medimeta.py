@@ -52,10 +52,14 @@ def find_in_medimeta(source: MedImeta, card: ClassificationCard, root: Path) -> 
                 rejects.append(Reject(str(image), f"{file} has no label for it; it holds {len(labels)}."))
             elif not image.is_file():
                 rejects.append(Reject(str(image), f"no such file, though splits/{split}.txt names it."))
+            elif patients is not None and line not in patients:
+                rejects.append(Reject(str(image), f"annotations.csv has no row for {line}, so its patient is unknown."))
             else:
-                image_id = f"{split}/{Path(line).with_suffix('').as_posix()}"
-                group = (patients or {}).get(line) or image_id
-                candidates.append(Candidate(image_id, str(image), image, (), group, labels=labels[int(number)]))
+                # Without the split, so that an image that two splits name is found on both sides.
+                name = Path(line).with_suffix("").as_posix()
+                group = (patients or {}).get(line) or name
+                found = Candidate(f"{split}/{name}", str(image), image, (), group, labels=labels[int(number)])
+                candidates.append(found)
     return found_of(candidates, rejects, grouped=patients is not None)
 
 

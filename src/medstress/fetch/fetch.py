@@ -219,6 +219,10 @@ def _asked_by_hand(spec: FetchSpec, by_hand: str, absent: list[Path], root: Path
 
 def _check_sums(spec: FetchSpec, root: Path) -> None:
     for path, sha256 in spec.sha256.items():
+        if not (root / path).is_file():
+            raise MedstressError(
+                f"{path}: no such file, but the card has its sha256. Leave `sha256` out, or bring that file."
+            )
         found = sha256_of(root / path)
         if found != sha256:
             raise MedstressError(

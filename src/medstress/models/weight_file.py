@@ -15,6 +15,19 @@ from torch import Size, Tensor
 from medstress.errors import MedstressError
 
 _NAMED = 3
+# What PyTorch's unpickler and safetensors raise where bytes are damaged: some of these from within, by chance.
+_BROKEN = (
+    UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def check_weight_file(path: Path, sha256: str | None, where: str) -> None:
@@ -44,7 +57,7 @@ def read_tensors(path: Path, where: str, *, inside: Sequence[str] = ("model",)) 
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _BROKEN as error:
         raise MedstressError(
             f"{where}: {path.name} is not a readable file of tensors ({why_unread(error)}). Get it again from the "
             "model's source."
