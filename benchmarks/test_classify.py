@@ -34,7 +34,19 @@ CARD = Clip(name="tiny_clip", title="Tiny CLIP", adapter="clip", weights=str(WEI
 TYPES = ("gaussian_noise", "motion_blur", "jpeg")
 SIDE = 224
 CLASSES = ("MRI", "CT", "ultrasound", "pathology", "X-ray", "fundus")
-TEMPLATES = ("a medical image of a {} belonging to modality", "an image of {}", "a photo of a {}")
+# As in config/robustmedclip.yaml: the published prompt, an ensemble, and one with the modality.
+PROMPT_SETS = (
+    ["a medical image of a {} belonging to modality"],
+    [
+        "a medical image of {}",
+        "an image of {}",
+        "a picture of {}",
+        "a photo of a {}",
+        "a photograph of {}",
+        "a medical image showing {}",
+    ],
+    ["a medical photo of {}"],
+)
 
 
 def crops(picture: str, count: int) -> list[np.ndarray]:
@@ -86,15 +98,16 @@ def measure(benchmark, run, kind):
     return benchmark.pedantic(run, rounds=3, warmup_rounds=1)
 
 
-def texts(template: str) -> list[str]:
-    return [template.format(name) for name in CLASSES]
+def texts(templates: list[str]) -> list[list[str]]:
+    """Texts of each class."""
+    return [[template.format(name) for template in templates] for name in CLASSES]
 
 
 def test_classify_medstress(benchmark, corrupted, tmp_path):
     encoder, rounds = load(CARD), iter(range(100))
     spec = EmbedSpec(encoder="tiny_clip", model=CARD, dataset="bench", split="test")
 
-    every = [text for template in TEMPLATES for text in texts(template)]
+    every = [text for templates in PROMPT_SETS for group in texts(templates) for text in group]
 
     def run():
         out = tmp_path / str(next(rounds))
@@ -110,8 +123,8 @@ def test_classify_medstress(benchmark, corrupted, tmp_path):
         embed_dataset(
             encoder, spec, records.images, records.perturbed, records.embeddings[0], journal=journal, code="bench"
         )
-        for place, template in enumerate(TEMPLATES):
-            asked = ClassTexts(classes=list(CLASSES), texts=[[text] for text in texts(template)])
+        for place, templates in enumerate(PROMPT_SETS):
+            asked = ClassTexts(classes=list(CLASSES), texts=texts(templates), combine="mean_logits")
             given = ClassifySpec(run="tiny_clip", model=CARD, dataset="bench", split="test", texts=asked)
             classify_dataset(given, records, out / f"answers{place}.parquet")
 
@@ -134,13 +147,15 @@ def test_classify_one_npz_at_a_time(benchmark, corrupted):
     @torch.inference_mode()
     def run():
         answers = []
-        for template in TEMPLATES:
-            tokens = tokenizer(texts(template), padding="max_length", return_tensors="pt")
+        for templates in PROMPT_SETS:
+            asked = [text for group in texts(templates) for text in group]
+            tokens = tokenizer(asked, padding="max_length", return_tensors="pt")
             for name in files:
                 images = np.load(corrupted / f"{name}.npz")["images"]
                 batch = torch.stack([tensor(image) for image in images])
                 found = model(pixel_values=batch, input_ids=tokens["input_ids"])
-                answers.append(found.logits_per_image.softmax(-1).numpy())
+                logits = found.logits_per_image.reshape(len(batch), len(CLASSES), len(templates)).mean(-1)
+                answers.append(logits.softmax(-1).numpy())
         return answers
 
     measure(benchmark, run, corrupted)

@@ -13,6 +13,8 @@ with stage("embed", log_file=snakemake.log[0], record=snakemake.output[0]) as fa
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 
+    import torch
+
     from medstress.journal import Journal, files_key
     from medstress.models.embed import embed_dataset
     from medstress.models.registry import weight_files
@@ -28,6 +30,8 @@ with stage("embed", log_file=snakemake.log[0], record=snakemake.output[0]) as fa
         encoder = load_adapted(spec.model, spec.strategy, spec.seed, tensors[0])
     else:
         encoder = load_classifier(spec.model)
+    # Units are embedded side by side, each by one thread: the card's `threads` are how many.
+    torch.set_num_threads(1)
     pace = embed_dataset(
         encoder,
         spec,

@@ -92,6 +92,12 @@ def test_every_image_is_embedded_once_whatever_is_asked(few, model, tmp_path):
     assert (second.reused, second.computed) == (2, 0)
 
 
+def test_the_bytes_do_not_depend_on_how_many_units_are_embedded_at_a_time(few, model, tmp_path):
+    several = SPEC.model_copy(update={"model": CARD.model_copy(update={"threads": 3})})
+    one, other = (Journal(tmp_path / name) for name in "ab")
+    assert embed(few, model, tmp_path / "a.parquet", one) == embed(few, model, tmp_path / "b.parquet", other, several)
+
+
 def test_a_damaged_unit_is_embedded_again(few, model, tmp_path):
     whole = embed(few, model, tmp_path / "embeddings.parquet", Journal(tmp_path / "journal"))
     unit = sorted((tmp_path / "journal").glob("*.parquet"))[0]

@@ -86,15 +86,10 @@ class TorchEncoder:
 
     def embed(self, images: Sequence[Image]) -> Features:
         """See the protocol. Raises MedstressError where the GPU's memory runs out, with the largest batch that fits."""
-        found = [self.embed_inputs(self.inputs(block)) for block in blocks(images, self.batch)]
-        return np.concatenate(found)
-
-    def embed_inputs(self, inputs: Tensor) -> Features:
-        """See the protocol. Raises MedstressError where the GPU's memory runs out, with the largest batch that fits."""
         assert not self.model.training, "a model that answers is in eval mode"
         try:
             with torch.inference_mode():
-                return np.concatenate([self._embed(block) for block in torch.split(inputs, self.batch)])
+                return np.concatenate([self._embed(self.inputs(block)) for block in blocks(images, self.batch)])
         except torch.OutOfMemoryError:
             # Looked into below: while it is handled here, the error's traceback holds what did not fit.
             pass

@@ -63,10 +63,6 @@ class ImageEncoder(Protocol):
         """The network's input, float32 [n, 3, S, S], on its device: what `embed` begins with."""
         ...
 
-    def embed_inputs(self, inputs: "Tensor") -> Features:
-        """The rest of `embed`: so that a thread may decode and resize while the network is at work."""
-        ...
-
     def differentiable_inputs(self, pixels: "Tensor") -> "Tensor":
         """As `inputs`, of float32 [n, C, H, W], 0..255, C = 1 for grey and 3 for RGB, with gradients to `pixels`.
 
