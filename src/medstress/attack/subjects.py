@@ -1,5 +1,6 @@
 """What is attacked: images, in batches of one size."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ _CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Subject:
+class Subject(ABC):
     """One image, uint8 [H, W] or [H, W, 3], with the record's PNG of it; subclasses say what is asked about it."""
 
     image_id: str
@@ -27,9 +28,9 @@ class Subject:
     image: Image
 
     @property
+    @abstractmethod
     def sample_ids(self) -> list[str]:
         """The samples that answers are about."""
-        raise NotImplementedError
 
     @property
     def boxes(self) -> list[Box]:
@@ -37,9 +38,9 @@ class Subject:
         return []
 
     @property
+    @abstractmethod
     def truth(self) -> str:
         """What is asked and what is true, in words that name a unit of the journal."""
-        raise NotImplementedError
 
 
 S = TypeVar("S", bound=Subject)
