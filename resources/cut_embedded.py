@@ -258,7 +258,8 @@ def write_embedded_papers(raw: Path, provenance: Path, out: Path) -> None:
     changes = (
         "slices, crops and tiles were cut and, in modality, reduced, all clear of text; intensities mapped\n"
         "to 8 bits (films inverted, the chest film on a logarithmic scale as film is); the abdomen turned front up;\n"
-        "labels that are not used removed."
+        "labels that are not used removed. minivqa, made by `python resources/cut_minivqa.py`, asks about these\n"
+        "images and holds parts of the tumour slices."
     )
     scripts = ("cut_embedded.py", "cut_modality.py")
     write_papers(raw, provenance, out, provenance_page(read_table(provenance), "embedded", changes, *scripts))

@@ -16,7 +16,9 @@ Modality = Literal[
     "angiography",
 ]
 Split = Literal["train", "val", "test"]
-Task = Literal["segmentation", "classification"]
+GenerationTask = Literal["vqa", "captioning", "grounding"]
+"""Tasks whose answers are words: questions, captions, and boxes that are written as numbers."""
+Task = Literal["segmentation", "classification", GenerationTask]
 PerturbationName = Literal[
     "gaussian_noise",
     "salt_and_pepper",
@@ -104,6 +106,14 @@ TableName = Literal[
     "classification_main",
     "classification_corruptions",
     "classification_fewshot",
+    "vqa_main",
+    "vqa_levels",
+    "captioning_main",
+    "captioning_levels",
+    "grounding_main",
+    "grounding_levels",
+    "vqa_shifts",
+    "judge_agreement",
     "published_summary",
     "published_by_level",
     "trainable_parameters",
@@ -114,3 +124,21 @@ MetricName = Literal["iou", "dice", "hd95", "nsd"]
 """Of segmentation."""
 ClassMetricName = Literal["accuracy", "balanced_accuracy", "auroc", "ece", "qwk"]
 """Of classification."""
+VqaMetricName = Literal[
+    "closed_accuracy",
+    "closed_flip",
+    "open_exact_match",
+    "open_precision",
+    "open_recall",
+    "open_f1",
+    "open_flip",
+]
+"""Of questions: closed ones, which offer options, and open ones."""
+JudgeMetricName = Literal["judge_open", "judge_closed"]
+"""Of questions, where the study has a judge."""
+CaptionMetricName = Literal["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d"]
+"""Of captions."""
+SimilarityMetricName = Literal["caption_similarity"]
+"""Of captions, where the study has an encoder of sentences."""
+GroundingMetricName = Literal["box_iou", "accuracy_50", "accuracy_75"]
+"""Of boxes: IoU, and whether it is at least .5 and .75."""

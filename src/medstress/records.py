@@ -19,6 +19,7 @@ from medstress.rows import (
     CLEAN,
     EMBEDDINGS,
     IMAGES,
+    JUDGED,
     PERTURBED,
     PREDICTIONS,
     SAMPLES,
@@ -26,6 +27,8 @@ from medstress.rows import (
     TEXTS,
     EmbeddingRow,
     ImageRow,
+    JudgedRow,
+    JudgedStatus,
     ObjectRow,
     PerturbedRow,
     PredictionRow,
@@ -41,6 +44,7 @@ __all__ = [
     "CLEAN",
     "EMBEDDINGS",
     "IMAGES",
+    "JUDGED",
     "PERTURBED",
     "PREDICTIONS",
     "SAMPLES",
@@ -48,6 +52,8 @@ __all__ = [
     "TEXTS",
     "EmbeddingRow",
     "ImageRow",
+    "JudgedRow",
+    "JudgedStatus",
     "ObjectRow",
     "PerturbedRow",
     "PredictionRow",
@@ -73,6 +79,7 @@ _SCHEMAS: dict[type, pa.Schema] = {
     PredictionRow: PREDICTIONS,
     EmbeddingRow: EMBEDDINGS,
     TextRow: TEXTS,
+    JudgedRow: JUDGED,
     ScoreRow: SCORES,
 }
 # Rows of a Parquet row group. Small where a row carries pixels: a row group is what a reader holds in memory.
@@ -83,6 +90,7 @@ _GROUP_ROWS: dict[type, int] = {
     PredictionRow: 16384,
     EmbeddingRow: 4096,
     TextRow: 1024,
+    JudgedRow: 16384,
     ScoreRow: 65536,
 }
 _PIXEL_COLUMNS = {"png": "image", "raw_png": "raw"}
@@ -112,8 +120,10 @@ def _from_columns(kind: type[R], values: dict[str, Any]) -> R:
         values["objects"] = tuple(ObjectRow(**(item | {"box": tuple(item["box"])})) for item in values["objects"])
         values["attributes"] = tuple((item["key"], item["value"]) for item in values["attributes"] or ())
         values["labels"] = tuple(values["labels"] or ())
+        values["options"] = tuple(values["options"] or ())
     if kind is PredictionRow:
-        values["logits"] = None if values["logits"] is None else tuple(values["logits"])
+        for name in ("logits", "box"):
+            values[name] = None if values[name] is None else tuple(values[name])
     if kind is PerturbedRow:
         values.setdefault("png", b"")
         warp = values["warp"]

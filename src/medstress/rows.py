@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pyarrow as pa
 
@@ -43,7 +43,10 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """What is asked about one image; `labels` are the numbers of the classes that are there."""
+    """What is asked about one image; `labels` are the numbers of the classes that are there.
+
+    `answer` of a question with `options` is one of them, word for word; `answer_type` is "" where nothing is asked.
+    """
 
     sample_id: str
     image_id: str
@@ -51,6 +54,11 @@ class SampleRow:
     objects: tuple[ObjectRow, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     labels: tuple[int, ...] = ()
+    question: str = ""
+    options: tuple[str, ...] = ()
+    answer: str = ""
+    answer_type: Literal["open", "closed", ""] = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,9 @@ class PerturbedRow:
 class PredictionRow:
     """A model's answer for one object of one sample in one cell; "clean" with level 0 is the unperturbed image.
 
-    Classifiers answer with one logit a class about the sample as a whole, whose object_id is empty.
+    Classifiers answer with one logit a class about the sample as a whole, whose object_id is empty, and models that
+    write with `text`, which is kept as it came, and the `box` that was read out of it: x0, y0, x1, y1 in pixels of the
+    image that was shown, half-open.
     """
 
     sample_id: str
@@ -94,6 +104,8 @@ class PredictionRow:
     status: str
     error: str | None = None
     logits: tuple[float, ...] | None = None
+    text: str | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,25 @@ class TextRow:
     text: str
     embedding: bytes
     scale: float
+
+
+JudgedStatus = Literal["ok", "identical", "unanswered", "unparsable", "refused", "error"]
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """What a judge says of one answer; rows are in the order of the predictions.
+
+    status: ok; identical (the words of the truth, so the best score without asking); unanswered (there is no answer to
+    judge); or unparsable, refused or error, all of the judge. `text` is its reply as it came, None where none did.
+    """
+
+    sample_id: str
+    perturbation: str
+    level: int
+    score: float | None
+    status: JudgedStatus
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -169,6 +200,11 @@ SAMPLES = pa.schema(
         ),
         pa.field("attributes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))),
         pa.field("labels", pa.list_(pa.int32())),
+        pa.field("question", pa.string()),
+        pa.field("options", pa.list_(pa.string())),
+        pa.field("answer", pa.string()),
+        pa.field("answer_type", pa.string()),
+        pa.field("caption", pa.string()),
     ]
 )
 PERTURBED = pa.schema(
@@ -198,6 +234,8 @@ PREDICTIONS = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", pa.string()),
         pa.field("logits", pa.list_(pa.float32())),
+        pa.field("text", pa.string()),
+        pa.field("box", _BOX),
     ]
 )
 EMBEDDINGS = pa.schema(
@@ -213,6 +251,16 @@ TEXTS = pa.schema(
         pa.field("text", pa.string(), nullable=False),
         pa.field("embedding", pa.binary(), nullable=False),
         pa.field("scale", pa.float64(), nullable=False),
+    ]
+)
+JUDGED = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("level", pa.int8(), nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
     ]
 )
 SCORES = pa.schema(
@@ -233,5 +281,5 @@ SCORES = pa.schema(
     ]
 )
 
-Row = ImageRow | SampleRow | PerturbedRow | PredictionRow | EmbeddingRow | TextRow | ScoreRow
-R = TypeVar("R", ImageRow, SampleRow, PerturbedRow, PredictionRow, EmbeddingRow, TextRow, ScoreRow)
+Row = ImageRow | SampleRow | PerturbedRow | PredictionRow | EmbeddingRow | TextRow | JudgedRow | ScoreRow
+R = TypeVar("R", ImageRow, SampleRow, PerturbedRow, PredictionRow, EmbeddingRow, TextRow, JudgedRow, ScoreRow)

@@ -1,18 +1,18 @@
 """How levels become strengths on a data set of a study, and which types its images take."""
 
-from typing import cast
-
+from medstress.cards.dataset import DatasetCard
 from medstress.config import Perturbations
-from medstress.names import Modality
 from medstress.perturb.protocol import Perturbation
 from medstress.perturb.scales.protocol import Published
 from medstress.perturb.scales.registry import SCALES
 from medstress.specs import SeveritySpec
 
 
-def fits(kind: Perturbation | Published, modality: str) -> bool:
-    """Whether images can be perturbed so; images of several modalities take what fits all."""
-    return kind.fits(None if modality == "mixed" else cast(Modality, modality))
+def fits(kind: Perturbation | Published, card: DatasetCard) -> bool:
+    """Whether images of a data set can be perturbed so: of several modalities, what fits all or one that is named."""
+    if card.modality != "mixed":
+        return kind.fits(card.modality)
+    return not kind.modalities or any(map(kind.fits, getattr(card, "modalities", ())))
 
 
 def severity_of(asked: Perturbations, dataset: str) -> SeveritySpec:

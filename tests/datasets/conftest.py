@@ -67,7 +67,7 @@ class Project:
     def write_sheet(self, *lines: str) -> None:
         (self.root / "sheet.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def prepare(self, card: SegmentationCard, **limit: int) -> tuple[Summary, list[ImageRow], list[SampleRow]]:
+    def prepare(self, card: SegmentationCard, **limit: Any) -> tuple[Summary, list[ImageRow], list[SampleRow]]:
         spec = PrepareSpec(card=card, limit=Limit(**limit))
         summary = prepare_dataset(spec, self.root, self.images, self.samples)
         return summary, read_rows(self.images, ImageRow), read_rows(self.samples, SampleRow)

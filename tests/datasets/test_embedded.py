@@ -142,6 +142,7 @@ def test_cutting_again_gives_the_same_bytes(tmp_path: Path) -> None:
     for script in ("cut_embedded.py", "cut_modality.py"):
         cut = [sys.executable, f"resources/{script}", "--raw", os.environ["MEDSTRESS_RAW"], "--out", str(tmp_path)]
         subprocess.run(cut, cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "resources/cut_minivqa.py", "--embedded", str(tmp_path)], cwd=ROOT, check=True)
     assert (tmp_path / "SHA256SUMS").read_bytes() == (EMBEDDED / "SHA256SUMS").read_bytes()
 
 

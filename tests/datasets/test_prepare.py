@@ -4,6 +4,7 @@ import logging
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import datasets
@@ -176,6 +177,23 @@ def test_a_limit_takes_each_group_and_the_same_bytes_come_again(project: Project
     assert {row.image_id for row in images[1:]} <= {row.image_id for row in others}
 
 
+def test_a_limit_may_leave_splits_whole(project: Project) -> None:
+    sixteen(project)
+    split = {"unit": "image", "by": "fraction", "val": 0.25, "test": 0.4}
+    source = {"format": "folder", "images": "images", "masks": "masks"}
+    card = project.card(source=source, labels={"kind": "label_map"}, split=split)
+    _, images, samples = project.prepare(card)
+    whole = Counter(row.split for row in images)
+    assert min(whole.values()) > 1
+    _, some, cut = project.prepare(card, images=1, objects=1, splits=["val", "test"])
+    assert Counter(row.split for row in some) == {"train": whole["train"], "val": 1, "test": 1}
+    assert [row.image_id for row in some] == sorted(row.image_id for row in some)
+    objects = {row.sample_id: row.objects for row in samples}
+    for image, sample in zip(some, cut, strict=True):
+        known = objects[sample.sample_id]
+        assert sample.objects == known if image.split == "train" else len(sample.objects) == 1 <= len(known)
+
+
 def test_a_failure_leaves_the_files_of_an_earlier_run_as_they_were(project: Project) -> None:
     sixteen(project)
     card = project.card(labels={"kind": "label_map"})
@@ -190,6 +208,7 @@ def test_a_failure_leaves_the_files_of_an_earlier_run_as_they_were(project: Proj
 
 KILLED = """
 import os, signal, sys
+from collections import Counter
 from pathlib import Path
 import medstress.datasets.prepare as prepare
 from medstress.specs import PrepareSpec

@@ -24,9 +24,7 @@ from tests.conftest import ROOT
 from tests.datasets.conftest import disc, picture, save, save_volume
 
 CARDS = sorted(
-    path.stem
-    for path in (ROOT / "config" / "datasets").glob("*.yaml")
-    if "\ntask: classification\n" not in f"\n{path.read_text()}"
+    path.stem for path in (ROOT / "config" / "datasets").glob("*.yaml") if "\ntask: " not in f"\n{path.read_text()}"
 )
 COLOUR = (40, 50, 3)
 

@@ -12,7 +12,15 @@ from medstress.datasets.candidate import BadSampleError
 from medstress.datasets.dicom import read_dicom
 from medstress.datasets.nifti import Grid, read_grid, read_nifti
 from medstress.datasets.picture import Picture, Values
-from medstress.datasets.raster import read_jpeg, read_npy, read_npy_layer, read_npy_planes, read_png, read_tiff
+from medstress.datasets.raster import (
+    picture_in,
+    read_jpeg,
+    read_npy,
+    read_npy_layer,
+    read_npy_planes,
+    read_png,
+    read_tiff,
+)
 
 T = TypeVar("T")
 
@@ -77,6 +85,13 @@ def read_picture(path: Path, layer: int | None = None) -> Picture:
         picture = _guarded(lambda file: read_npy_layer(file, layer), path)
     else:
         picture = _guarded(_READERS.get(extension, read_dicom), path)
+    picture.values.setflags(write=False)
+    return picture
+
+
+def picture_of(data: bytes, where: str) -> Picture:
+    """The PNG or JPEG picture that some bytes are; its values are read-only. Raises BadSampleError naming `where`."""
+    picture = _guarded(lambda named: picture_in(named, data), Path(where))
     picture.values.setflags(write=False)
     return picture
 

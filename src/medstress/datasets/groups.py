@@ -3,12 +3,37 @@
 import re
 
 from medstress.cards.classification import ClassFolders, CleanNpz, LabelSheet, MedImeta, MedMnist
+from medstress.cards.generation import (
+    MeCoVqa,
+    MimicCxrVqa,
+    OmniMedVqa,
+    Ovqa,
+    QuestionSheet,
+    RocoV2,
+    Slake,
+)
 from medstress.cards.images import SplitRule
 from medstress.cards.segmentation import FolderSource, SheetSource, StackSource
 from medstress.datasets.candidate import Found
 from medstress.errors import MedstressError
 
-Source = FolderSource | StackSource | SheetSource | LabelSheet | ClassFolders | MedMnist | MedImeta | CleanNpz
+Source = (
+    FolderSource
+    | StackSource
+    | SheetSource
+    | LabelSheet
+    | ClassFolders
+    | MedMnist
+    | MedImeta
+    | CleanNpz
+    | QuestionSheet
+    | OmniMedVqa
+    | RocoV2
+    | MeCoVqa
+    | Slake
+    | Ovqa
+    | MimicCxrVqa
+)
 
 _PATTERN = (
     "Give `source.group_pattern` in the card: a regular expression whose first round brackets hold the {unit} in an "
@@ -23,6 +48,7 @@ _WHERE = {
     "medmnist": "The arrays say nothing about it.",
     "medimeta_c": "The arrays say nothing about it.",
     "medimeta": "annotations.csv has no column `patient_id`.",
+    **dict.fromkeys(("omnimedvqa", "rocov2", "mecovqa", "slake", "ovqa"), "The files say nothing about it."),
 }
 
 
@@ -40,11 +66,20 @@ def ask_for_groups(source: Source, rule: SplitRule) -> list[str]:
 
 
 def group_problems(found: Found, source: Source, rule: SplitRule) -> list[str]:
-    """What to do if groups are needed and not said. A NIfTI file of several slices is a patient by itself."""
+    """What to do if groups are needed and not said, or splits said and not used.
+
+    A NIfTI file of several slices is a patient by itself.
+    """
+    problems = []
+    if source.format == "sheet" and rule.by != "column" and any(candidate.split for candidate in found.candidates):
+        problems.append(
+            f"The sheet has a column `split`, which `split.by: {rule.by}` in the card would overrule. Write "
+            "`split.by: column`, or take the column out."
+        )
     volumes_only = all(candidate.layers > 1 for candidate in found.candidates)
     if found.grouped or (rule.unit == "patient" and volumes_only):
-        return []
-    return ask_for_groups(source, rule)
+        return problems
+    return [*problems, *ask_for_groups(source, rule)]
 
 
 def compiled_pattern(pattern: str | None) -> re.Pattern[str] | None:

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterator
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 
 from medstress.cards.classification import ClassificationCard
+from medstress.cards.generation import GenerationCard
 from medstress.cards.segmentation import SegmentationCard
 from medstress.config import Limit
 from medstress.datasets.candidate import BadSampleError, Candidate, Reject
@@ -14,6 +16,7 @@ from medstress.datasets.find import find
 from medstress.datasets.groups import group_problems
 from medstress.datasets.limit import in_turn, some_objects
 from medstress.datasets.prepare_classes import prepare_classes
+from medstress.datasets.prepare_questions import prepare_questions
 from medstress.datasets.sample import Sample, read_sample
 from medstress.datasets.splits import assign_splits
 from medstress.datasets.staged import staged_records
@@ -31,11 +34,14 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
 
     Both files appear, or neither. Raises MedstressError with every bad sample where there are more than the card
     tolerates, where the groups that the card speaks of are not said, where there are more or fewer images than the card
-    expects, and with every group that lies in several splits. Of classification, :func:`prepare_classes` says more.
+    expects, and with every group that lies in several splits. Of classification, :func:`prepare_classes` says more, and
+    of questions, captions and boxes :func:`prepare_questions`.
     """
     card = spec.card
     if isinstance(card, ClassificationCard):
         return prepare_classes(spec, card, root, images, samples)
+    if isinstance(card, GenerationCard):
+        return prepare_questions(spec, card, root, images, samples)
     found = find(card, root)
     assigned = assign_splits(found.candidates, card.split, card.name)
     problems = (*group_problems(found, card.source, card.split), *assigned.leaks, *count_problems(assigned, card))
@@ -44,7 +50,7 @@ def prepare_dataset(spec: PrepareSpec, root: Path, images: Path, samples: Path) 
         summary.reject(reject)
     with staged_records(images, samples) as (image_rows, sample_rows):
         for split, sample in _readable(assigned.splits, spec.limit, card, summary):
-            image, row = _rows_of(split, sample, spec.limit, card)
+            image, row = _rows_of(split, sample, spec.limit.of(split), card)
             image_rows.write([image])
             sample_rows.write([row])
             summary.took(split, image.group_id, len(row.objects))
@@ -58,17 +64,21 @@ def _readable(
     splits: dict[Split, list[Candidate]], limit: Limit, card: SegmentationCard, summary: Summary
 ) -> Iterator[tuple[Split, Sample]]:
     """Samples that can be used, sorted by image id; what is wrong with the others goes into the summary."""
-    if limit.images is None:
-        dealt = [(split, candidate) for split, members in splits.items() for candidate in members]
-        for split, candidate in sorted(dealt, key=lambda item: item[1].image_id):
-            if sample := _usable(candidate, card, summary):
-                yield split, sample
-        return
     chosen: list[tuple[Split, Sample]] = []  # as few as the limit says, so that they fit in memory
+    dealt: list[tuple[Split, Candidate]] = []
     for split, members in splits.items():
+        if (most := limit.of(split).images) is None:
+            dealt += [(split, candidate) for candidate in members]
+            continue
         usable = (_usable(candidate, card, summary) for candidate in in_turn(members, card.name))
-        chosen += [(split, sample) for sample in islice(filter(None, usable), limit.images)]
-    yield from sorted(chosen, key=lambda item: item[1].candidate.image_id)
+        chosen += [(split, sample) for sample in islice(filter(None, usable), most)]
+    dealt.sort(key=lambda item: item[1].image_id)
+    whole = ((split, sample) for split, candidate in dealt if (sample := _usable(candidate, card, summary)))
+    yield from merge(sorted(chosen, key=_image_id), whole, key=_image_id)
+
+
+def _image_id(dealt: tuple[Split, Sample]) -> str:
+    return dealt[1].candidate.image_id
 
 
 def _usable(candidate: Candidate, card: SegmentationCard, summary: Summary) -> Sample | None:

@@ -72,7 +72,7 @@ def prepare_classes(
     chosen = [
         (split, candidate)
         for split, members in assigned.splits.items()
-        for candidate in some_of_each_class(members, spec.limit.per_class, card.name)
+        for candidate in some_of_each_class(members, spec.limit.of(split).per_class, card.name)
     ]
     chosen.sort(key=lambda item: item[1].image_id)
     read = read_labelled([candidate for _, candidate in chosen], card)

@@ -16,7 +16,17 @@ _SAVE_PLAIN = "Save it as grey or RGB, without an alpha channel: no key of the c
 
 def read_png(path: Path) -> Picture:
     """A PNG file. Colour stays colour, palettes become colour, full transparency is dropped."""
-    data = path.read_bytes()
+    return _png(path, path.read_bytes())
+
+
+def picture_in(where: Path, data: bytes) -> Picture:
+    """The PNG or JPEG picture that some bytes are. Raises BadSampleError naming `where`."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(where, data)
+    return _png(where, data)
+
+
+def _png(path: Path, data: bytes) -> Picture:
     bits, colour = _check_png(path, data)
     mapped = bits < 8 or colour == _PNG_PALETTE
     return Picture(_decode(path, data), "mapped" if mapped else "exact")
@@ -40,7 +50,10 @@ def _check_png(path: Path, data: bytes) -> tuple[int, int]:
 
 def read_jpeg(path: Path) -> Picture:
     """A JPEG file, as stored: a rotation in its EXIF data is not applied, since masks do not carry one."""
-    data = path.read_bytes()
+    return _jpeg(path, path.read_bytes())
+
+
+def _jpeg(path: Path, data: bytes) -> Picture:
     # A few bytes may follow the end mark; without one the lower part of the image is missing.
     if not data.startswith(b"\xff\xd8") or b"\xff\xd9" not in data[-1024:]:
         raise BadSampleError(path, "unreadable: the JPEG file is truncated or is not one. Copy it again.")

@@ -1,12 +1,15 @@
 """Makes the perturbed record of one data set and one perturbation."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from medstress.errors import MedstressError
+from medstress.names import Modality
 from medstress.perturb.levels import make_levels, require_fit
 from medstress.perturb.protocol import Perturbation, Scene
 from medstress.perturb.scales.protocol import Published
@@ -16,6 +19,8 @@ from medstress.pixels import decode_png, encode_mask, encode_png
 from medstress.records import ImageRow, PerturbedRow, read_groups, record_writer
 from medstress.seeds import seed_of
 from medstress.specs import PerturbSpec
+
+log = logging.getLogger("medstress")
 
 
 def scene_of(spec: PerturbSpec, row: ImageRow) -> Scene:
@@ -27,7 +32,12 @@ def scene_of(spec: PerturbSpec, row: ImageRow) -> Scene:
         assert row.intercept is not None
         raw = decode_png(row.raw_png, where=where) * np.float32(row.slope) + np.float32(row.intercept)
     window = None if spec.window is None else (spec.window.low, spec.window.high)
-    return Scene(decode_png(row.png, where=where), spec.background, spec.modality, raw, window)
+    return Scene(decode_png(row.png, where=where), spec.background, modality_of(spec, row), raw, window)
+
+
+def modality_of(spec: PerturbSpec, row: ImageRow) -> Modality | None:
+    """The modality of an image: the data set's, or where this has several the image's own, None if nobody said it."""
+    return spec.modality or next((name for name in get_args(Modality) if name == row.modality), None)
 
 
 def perturb_image(kind: Perturbation | Published, spec: PerturbSpec, row: ImageRow) -> list[PerturbedRow]:
@@ -60,25 +70,35 @@ def perturb_dataset(
 ) -> dict[str, int]:
     """Write the perturbed record of the images of `spec.split`; returns the number of cells of each status.
 
-    The bytes do not depend on `workers`. Images are read and written one row group at a time. Raises MedstressError
+    The bytes do not depend on `workers`. Images are read and written one row group at a time. Of a data set of several
+    modalities, the images that the perturbation fits are perturbed, of which there may be none. Raises MedstressError
     where the perturbation does not fit the data set's modality or no image is in the split.
     """
-    require_fit(kind, spec.modality, spec.dataset)
+    if spec.modality is not None:
+        require_fit(kind, spec.modality, spec.dataset)
     counts: dict[str, int] = {}
     with record_writer(output, PerturbedRow) as writer:
         for rows in _perturbed(kind, spec, images, workers):
             for row in rows:
                 counts[row.status] = counts.get(row.status, 0) + 1
             writer.write(rows)
-        if not counts:
+        if not counts and kind.fits(spec.modality):
             raise MedstressError(
                 f"{images}: no image is in the split {spec.split!r}. Check the card's split and limit."
             )
+        if not counts:
+            modalities = " or ".join(sorted(kind.modalities))
+            log.warning("%s: no image of the split %s is of the modality %s", spec.dataset, spec.split, modalities)
     return counts
 
 
 def _perturbed(
     kind: Perturbation | Published, spec: PerturbSpec, images: Path, workers: int
 ) -> Iterator[list[PerturbedRow]]:
-    rows = (row for group in read_groups(images, ImageRow) for row in group if row.split == spec.split)
+    rows = (
+        row
+        for group in read_groups(images, ImageRow)
+        for row in group
+        if row.split == spec.split and kind.fits(modality_of(spec, row))
+    )
     return (made for _, made in in_order(partial(perturb_image, kind, spec), rows, workers))
