@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from types import FrameType
 
+from medstress.environment import check_environment, pins_of
 from medstress.errors import MedstressError
 from medstress.records import atomic_path
 
@@ -100,10 +101,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def stage(name: str, *, log_file: str, record: str) -> Iterator[dict[str, object]]:
+def stage(name: str, *, log_file: str, record: str, environment: str = "") -> Iterator[dict[str, object]]:
     """Run a job: log to `log_file`, write provenance beside `record`, turn errors into a message and exit code 1.
 
-    What the block puts into the dictionary that it gets becomes part of the provenance.
+    What the block puts into the dictionary that it gets becomes part of the provenance. `environment` is the file of
+    the environment that the job has to run in; none means any.
     """
     facts: dict[str, object] = {}
     started = time.monotonic()
@@ -113,6 +115,9 @@ def stage(name: str, *, log_file: str, record: str) -> Iterator[dict[str, object
         logging.basicConfig(
             level=logging.INFO, format="%(message)s", handlers=[logging.FileHandler(log_file, mode="w")], force=True
         )
+        if environment:
+            check_environment(environment)
+            facts["environment"] = {"file": environment, "pins": pins_of(Path(environment))}
         yield facts
         _write_provenance(name, Path(record), started, facts)
     except Exception as error:

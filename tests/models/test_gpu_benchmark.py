@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_answers
 from medstress.models.precision import Precision
 from medstress.models.segmentation.medsam import MedSamPixels
 from medstress.models.segmentation.sam import SamSegmenter
 from tests.models.sam_files import tiny_model
+from tests.models.vlm_folders import save_gemma
 
 CPU = torch.device("cpu")
 
@@ -90,3 +92,46 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main() == 0
     assert capsys.readouterr().out == "No CUDA device: nothing is measured.\n"
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gemma")
+    save_gemma(folder)
+    return Gemma3Config.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_vision_language_model_is_asked_by_batch(gemma, dtype):
+    model = gpu_answers.drawn_model(gemma, CPU, dtype)
+    assert {item.dtype for item in model.parameters()} == {dtype}
+    assert torch.get_default_dtype() == torch.float32
+    found = gpu_answers.batch_of(model, 3, new=5)
+    assert (found.size, found.tokens) == (3, 15)
+    assert 0 < found.first < found.whole
+    assert found.speed == 15 / found.whole
+
+
+def test_questions_are_read_with_their_images(gemma):
+    model = gpu_answers.drawn_model(gemma, CPU, torch.float32)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # which begins as zeros
+    inputs = gpu_answers.inputs_of(model, 2)
+    assert inputs["token_type_ids"].sum(1).tolist() == [4, 4]
+    with torch.inference_mode():
+        seen = model(**inputs).logits
+        other = model(**inputs | {"pixel_values": inputs["pixel_values"].flip(0)}).logits
+    assert not torch.allclose(seen[:, -1], other[:, -1])
+
+
+def test_the_model_has_the_size_of_medgemma():
+    with torch.device("meta"):
+        model = Gemma3ForConditionalGeneration(gpu_answers.medgemma_size())
+    assert sum(item.numel() for item in model.parameters()) == pytest.approx(4.3e9, rel=0.001)
+
+
+def test_the_table_of_answers():
+    first, second = gpu_answers.Batch(1, 0.1, 2.0, 64, 8.5), gpu_answers.Batch(8, 0.4, 4.0, 512, 9.25)
+    assert gpu_answers.table_of([first, second])[2:] == [
+        "| 1 | 0.100 | 2.00 | 32 | 1.0 | 0.50 | 8.5 |",
+        "| 8 | 0.400 | 4.00 | 128 | 4.0 | 2.00 | 9.2 |",
+    ]

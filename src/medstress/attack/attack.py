@@ -17,12 +17,12 @@ from medstress.cards.attack import Attack
 from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
 from medstress.models.precision import fits_memory, largest_batch, out_of_memory
-from medstress.models.views import Pace
 from medstress.perturb.ssim import StructuralSimilarity
 from medstress.pixels import Image, decode_png, encode_png
 from medstress.records import PerturbedRow, PredictionRow, record_writer
 from medstress.runs import adversarial_name
 from medstress.specs import AttackSpec
+from medstress.views import Pace
 
 # What touches neither images nor answers: names, schedules, and the levels, of which each is a unit of its own.
 _NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}

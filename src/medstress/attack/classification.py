@@ -13,12 +13,12 @@ from medstress.attack.steps import Loss
 from medstress.attack.subjects import Subject, read_subjects, to_pixels
 from medstress.errors import MedstressError
 from medstress.journal import Journal
-from medstress.models.views import Pace
 from medstress.models.zeroshot.head import Head
 from medstress.models.zeroshot.protocol import ImageEncoder
 from medstress.pixels import Image
 from medstress.records import ImageRow, PredictionRow, SampleRow, read_rows
 from medstress.specs import AttackSpec, ClassTexts
+from medstress.views import Pace
 
 # Where a card says `auto`: as many as are embedded at a time on a CPU. An encoder fills its blocks up, so asking about
 # fewer costs as much.

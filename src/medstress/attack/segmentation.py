@@ -12,10 +12,10 @@ from medstress.attack.steps import Loss
 from medstress.attack.subjects import Subject, read_subjects
 from medstress.journal import Journal
 from medstress.models.segmentation.protocol import LearnedSegmenter
-from medstress.models.views import Pace
 from medstress.pixels import Box, Image, Mask, decode_mask, encode_mask
 from medstress.records import ImageRow, ObjectRow, PredictionRow, SampleRow, read_rows
 from medstress.specs import AttackSpec
+from medstress.views import Pace
 
 
 @dataclass(frozen=True)

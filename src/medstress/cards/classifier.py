@@ -1,12 +1,11 @@
 """Cards of classifiers: config/models/*.yaml."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from medstress.cards.learned import Learned
 from medstress.cards.strict import Name, Strict
-from medstress.names import Task
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
@@ -15,8 +14,6 @@ Triple = tuple[float, float, float]
 class MajorityClass(Strict):
     """The share of each class in the train split as the answer to every image: what a model must beat."""
 
-    task: ClassVar[Task] = "classification"
-
     name: Name
     title: str
     adapter: Literal["majority_class"]
@@ -24,11 +21,7 @@ class MajorityClass(Strict):
     gpu: int = Field(0, ge=0, le=0, description="Needs no GPU.")
 
 
-class _Classifier(Learned):
-    task: ClassVar[Task] = "classification"
-
-
-class _ImageText(_Classifier):
+class _ImageText(Learned):
     """What every image-text model has: it is asked with the prompts of the study's `prompt_sets`."""
 
 
@@ -93,7 +86,7 @@ class RobustMedClip(_ImageText):
     text: str = Field(description="Folder with the text encoder's tokenizer; relative to the project.")
 
 
-class ImageClassifier(_Classifier):
+class ImageClassifier(Learned):
     """A classifier without text, trained on the data set's classes in the card's order. Needs medstress[clip]."""
 
     adapter: Literal["image_classifier"]

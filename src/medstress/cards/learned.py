@@ -1,18 +1,15 @@
 """What the cards of all models with weights have in common."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from medstress.cards.download import Download
 from medstress.cards.strict import Name, Strict
-from medstress.names import Task
 
 
 class Learned(Strict):
     """What every model with weights has."""
-
-    task: ClassVar[Task] = "segmentation"
 
     name: Name
     title: str
@@ -30,6 +27,11 @@ class Learned(Strict):
         description="Images encoded at a time. auto: the largest that fits the GPU, found before the run; 1 on a CPU.",
     )
     threads: int = Field(1, ge=1, description="CPU threads; fixed, because sums depend on how they are split.")
+    environment: str | None = Field(
+        None,
+        description="A conda environment file, relative to the project, for a model that cannot run in the project's "
+        "environment: docs/models.md.",
+    )
     download: list[Download] = Field(
         default_factory=list, description="Where the weights come from, for rule fetch_weights: a block or a list."
     )

@@ -1,18 +1,15 @@
 """Cards of segmenters: config/models/*.yaml."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from medstress.cards.learned import Learned
 from medstress.cards.strict import Name, Strict
-from medstress.names import Task
 
 
 class BoxFill(Strict):
     """The prompt itself as the answer: what a model must beat to mean anything."""
-
-    task: ClassVar[Task] = "segmentation"
 
     name: Name
     title: str
@@ -26,8 +23,6 @@ class GrabCut(Strict):
 
     The defaults were chosen on the train and val splits of the embedded data sets.
     """
-
-    task: ClassVar[Task] = "segmentation"
 
     name: Name
     title: str

@@ -180,6 +180,98 @@ class ImageLora(_LowRank):
     )
 
 
+class _Vlm(_Strategy):
+    """What every way of adapting a vision-language model has: it learns the answers of the training questions."""
+
+    steps: int = Field(0, ge=0, description="Optimiser steps; leave it out where `epochs` says how long.")
+    epochs: float = Field(0, ge=0, description="Passes over the training questions, instead of `steps`.")
+    batch: int = Field(4, ge=1, description="Questions a step.")
+    schedule: Literal["cosine", "linear"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    images: bool = Field(
+        True, description="false: questions are learnt without their images, which shows what the words alone teach."
+    )
+    shift: Name | None = Field(
+        None,
+        description="A shift of the training set: of train and val, only what is in distribution is used.",
+    )
+    projector: bool = Field(
+        False, description="Train the layers between the image encoder and the language model, too."
+    )
+    projector_rate: float | None = Field(
+        None, gt=0, description="Learning rate of these layers; `learning_rate`, or the sweep's, where it is left out."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations anew on the way back: less memory, more time, the same gradients."
+    )
+
+    @model_validator(mode="after")
+    def _of_answers(self) -> Self:
+        problems = []
+        if bool(self.steps) == bool(self.epochs):
+            problems.append("either `steps` or `epochs`")
+        if unused := [name for name in ("few_shot", "pooled", "augmentation") if getattr(self, name)]:
+            problems.append(f"{self.method} has no {' and no '.join(unused)}")  # type: ignore[attr-defined]
+        if self.batch % self.accumulate:
+            problems.append(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
+        if self.projector and not self.images:
+            problems.append("`projector: true` needs images: without them nothing passes it")
+        if self.projector_rate is not None and not self.projector:
+            problems.append("`projector_rate` needs `projector: true`")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class VlmLora(_Vlm, _LowRank):
+    """Low-rank updates of linear layers of the language model of a vision-language model."""
+
+    method: Literal["vlm_lora"]
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the input of the update, while training.")
+    targets: list[str] = Field(
+        default_factory=list,
+        description="Last parts of the layers' names, such as q_proj. None: every linear layer but the output layer.",
+    )
+
+
+class VlmIa3(_Vlm):
+    """Factors for keys, values and hidden units of the language model of a vision-language model, which start as 1.
+
+    (IA)^3: Liu et al., "Few-shot parameter-efficient fine-tuning is better and cheaper than in-context learning",
+    NeurIPS 2022.
+    """
+
+    method: Literal["vlm_ia3"]
+    targets: list[str] = Field(
+        default=["k_proj", "v_proj"],
+        min_length=1,
+        description="Last parts of the names of layers whose outputs are multiplied.",
+    )
+    feed_forward: list[str] = Field(
+        default=["down_proj"], min_length=1, description="The same of layers whose inputs are multiplied, in the MLPs."
+    )
+
+
+class VlmPrompt(_Vlm):
+    """Virtual tokens before every prompt of a vision-language model, whose embeddings are trained.
+
+    Lester et al., "The power of scale for parameter-efficient prompt tuning", EMNLP 2021. They start as embeddings of
+    words that are drawn, so the model does not start with the answers that it had.
+    """
+
+    method: Literal["vlm_prompt"]
+    tokens: int = Field(80, ge=1, description="How many.")
+
+
+class VlmFull(_Vlm):
+    """Every weight of the language model of a vision-language model is trained; the image encoder is frozen."""
+
+    method: Literal["vlm_full"]
+
+
+Vlm = VlmLora | VlmIa3 | VlmPrompt | VlmFull
+"""The methods for vision-language models."""
 Strategy = Annotated[
     Full
     | DecoderOnly
@@ -189,6 +281,10 @@ Strategy = Annotated[
     | Lora
     | LoraPlusEncoder
     | LoraPlusDecoder
-    | ImageLora,
+    | ImageLora
+    | VlmLora
+    | VlmIa3
+    | VlmPrompt
+    | VlmFull,
     Field(discriminator="method"),
 ]

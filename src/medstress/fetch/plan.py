@@ -5,7 +5,9 @@ from pathlib import PurePosixPath
 from medstress.cards.classification import ClassFolders, ClassificationCard, CleanNpz, LabelSheet, MedImeta, MedMnist
 from medstress.cards.classifier import OpenClip, RobustMedClip
 from medstress.cards.dataset import DatasetCard
+from medstress.cards.generation import MeCoVqa, MimicCxrVqa, OmniMedVqa, Ovqa, QuestionSheet, RocoV2, Slake
 from medstress.cards.learned import Learned
+from medstress.cards.local_vlm import LocalVlm
 from medstress.cards.model import LearnedCard, ModelCard
 from medstress.cards.segmentation import FolderSource, SheetSource, StackSource
 
@@ -19,15 +21,19 @@ def dataset_paths(card: DatasetCard) -> list[str]:
     """The files and folders that a card names. Corrupted images that may be missing are not among them."""
     paths: list[str]
     match card.source:
-        case SheetSource() | LabelSheet() as source:
+        case SheetSource() | LabelSheet() | QuestionSheet() as source:
             paths = [source.sheet]
         case FolderSource() | StackSource() as source:
             places = [source.images, source.masks]
             paths = [path for place in places for path in ([place] if isinstance(place, str) else place.values())]
         case MedMnist() as source:
             paths = [source.file]
-        case ClassFolders() | MedImeta() | CleanNpz() as source:
+        case ClassFolders() | MedImeta() | CleanNpz() | OmniMedVqa() | RocoV2() | Slake() | Ovqa() as source:
             paths = [source.folder]
+        case MeCoVqa() as source:
+            paths = [*source.files.values(), source.images]
+        case MimicCxrVqa() as source:
+            paths = [source.folder, source.images, source.patients, source.admissions]
     corrupted = card.corrupted if isinstance(card, ClassificationCard) else None
     if corrupted and corrupted.missing == "error":
         paths = [*paths, corrupted.folder]
@@ -69,10 +75,11 @@ def weights_wanted(card: LearnedCard) -> list[str]:
 def weights_sums(card: Learned) -> dict[str, str]:
     """The sha256 that the card gives, by the file that it is of.
 
-    None for folders of open_clip, which hold one of two files: its adapter checks the one that it reads.
+    None for folders of open_clip, which hold one of two files, and of vision-language models, which may hold several:
+    their adapters check what they read.
     """
     sha256, path = getattr(card, "sha256", None), PurePosixPath(weights_path(card))
-    if not sha256 or isinstance(card, OpenClip):
+    if not sha256 or isinstance(card, OpenClip | LocalVlm):
         return {}
     if isinstance(card, RobustMedClip):
         return {str(path / "model.pth"): sha256}

@@ -12,10 +12,10 @@ import numpy as np
 
 from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
-from medstress.models.views import Pace, View, decoded, read_views
 from medstress.models.zeroshot.protocol import ImageEncoder
 from medstress.records import EmbeddingRow, record_writer
 from medstress.specs import EmbedSpec
+from medstress.views import Pace, View, decoded, read_views
 
 # Keys of a model's card that do not touch its embeddings.
 _NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}

@@ -45,7 +45,7 @@ def load_hub_folder(kind: type[M], folder: Path, *, model_type: str, adapter: st
         )
     check_weight_file(folder / weights, sha256, where)
     try:
-        with _quiet():
+        with quiet():
             loaded: Any = kind.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -74,7 +74,7 @@ def load_hub_folder(kind: type[M], folder: Path, *, model_type: str, adapter: st
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bar and warnings: what they would say is raised."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -12,7 +12,6 @@ from medstress.errors import MedstressError
 from medstress.journal import Journal, content_key
 from medstress.models.prompts import Prompt, Subject, cell_prompts, jittered_prompts
 from medstress.models.segmentation.protocol import Segmenter
-from medstress.models.views import Pace, View, ahead, decoded, read_views
 from medstress.pixels import Box, Image, Mask, encode_mask
 from medstress.records import (
     CLEAN,
@@ -23,6 +22,7 @@ from medstress.records import (
     record_writer,
 )
 from medstress.specs import PredictSpec
+from medstress.views import Pace, View, ahead, decoded, read_views
 
 # Keys of a model's card that do not touch its answers.
 _NOT_ASKED = {"name", "title", "baseline", "gpu", "download"}

@@ -26,26 +26,34 @@ CLASSIFIERS: dict[str, str] = {
     "robust_medclip": "medstress.models.zeroshot.robust_medclip",
     "unimed_clip": "medstress.models.zeroshot.unimed_clip",
 }
-ADAPTERS = SEGMENTERS | CLASSIFIERS
+GENERATORS: dict[str, str] = {
+    "gemini_api": "medstress.answers.api",
+    "local_vlm": "medstress.models.generative.local",
+    "majority_answer": "medstress.answers.majority",
+    "openai_api": "medstress.answers.api",
+}
+ADAPTERS = SEGMENTERS | CLASSIFIERS | GENERATORS
 
 
 def weight_files(card: ModelCard) -> list[Path]:
     """The files on disk that a model's answers depend on: the file of its weights, or those of the folder that count.
 
-    With them the files of a text encoder that lies elsewhere. None for models without weights, or whose weights are not
-    there yet.
+    With them the files of a text encoder or an adapter that lie elsewhere. None for models without weights, or whose
+    weights are not there yet.
     """
     if not isinstance(card, Learned):
         return []
-    places = dict.fromkeys(str(place) for name in ("weights", "text") if (place := getattr(card, name, None)))
-    return [path for place in places for path in _files_at(Path(place))]
+    places = dict.fromkeys(str(place) for name in ("weights", "text", "peft") if (place := getattr(card, name, None)))
+    return [path for place in places for path in files_of_folder(Path(place))]
 
 
-def _files_at(path: Path) -> list[Path]:
+def files_of_folder(path: Path) -> list[Path]:
+    """The files of a folder of weights that what comes out depends on; the path itself where it is a file."""
     if path.is_file():
         return [path]
     # A folder of the hub may hold the same weights in several formats; safetensors are read where there are any.
-    wanted = {".json", ".txt", ".pth", ".safetensors" if any(path.glob("*.safetensors")) else ".bin"}
+    weights = ".safetensors" if any(path.glob("*.safetensors")) else ".bin"
+    wanted = {".json", ".txt", ".jinja", ".model", ".pth", weights}
     # Hidden ones say where a folder came from, which no answer depends on.
     return sorted(found for found in path.glob("*") if found.suffix in wanted and not found.name.startswith("."))
 

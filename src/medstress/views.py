@@ -1,6 +1,6 @@
 """Images as a model sees them: clean, or in one cell of one perturbation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,21 @@ class Pace:
 
 def read_views(images: Path, perturbed: Sequence[Path], split: str) -> Iterator[list[View]]:
     """The views of each row group: of the clean images of a split, then of each perturbed record."""
-    for clean in read_groups(images, ImageRow):
-        if views := [View(row.image_id, CLEAN, 0, row.png, None) for row in clean if row.split == split]:
+    yield from clean_views(images, lambda row: row.split == split)
+    yield from perturbed_views(perturbed)
+
+
+def clean_views(images: Path, wanted: Callable[[ImageRow], bool], *, pixels: bool = True) -> Iterator[list[View]]:
+    """The views of the wanted clean images, by row group; without `pixels` their PNG is empty."""
+    for clean in read_groups(images, ImageRow, pixels=pixels):
+        if views := [View(row.image_id, CLEAN, 0, row.png, None) for row in clean if wanted(row)]:
             yield views
+
+
+def perturbed_views(perturbed: Sequence[Path], *, pixels: bool = True) -> Iterator[list[View]]:
+    """The views of each perturbed record, by row group; without `pixels` their PNG is empty."""
     for path in perturbed:
-        for group in read_groups(path, PerturbedRow):
+        for group in read_groups(path, PerturbedRow, pixels=pixels):
             if group:
                 yield [View(row.image_id, row.perturbation, row.level, row.png, row.warp) for row in group]
 
