@@ -1,7 +1,6 @@
 """What each stage needs to know: the slices of a study that become Snakemake parameters, as JSON."""
 
-from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -10,12 +9,31 @@ from medstress.cards.classification import Classes, Corrupted
 from medstress.cards.classifier import LearnedClassifier
 from medstress.cards.dataset import DatasetCard
 from medstress.cards.download import Download
+from medstress.cards.generation import Shift
 from medstress.cards.images import Resize, Window
-from medstress.cards.model import Classifier, LearnedCard, ModelCard
-from medstress.cards.strategy import FewShot, Strategy
+from medstress.cards.judge import Judge, JudgeModel
+from medstress.cards.model import Classifier, GeneratorCard, LearnedCard, ModelCard
+from medstress.cards.question_prompts import QuestionPrompts
+from medstress.cards.strategy import Strategy
 from medstress.cards.strict import Strict
-from medstress.config import BANDS, Band, ClassScoring, Limit, Scoring, Statistics
-from medstress.names import Modality, ScaleName, Split, Task, TypeName
+from medstress.config import BANDS, Band, ClassScoring, Limit, Scoring
+from medstress.names import (
+    CaptionMetricName,
+    GroundingMetricName,
+    Modality,
+    ScaleName,
+    Split,
+    Task,
+    TypeName,
+    VqaMetricName,
+)
+
+GENERATION_METRICS: dict[Task, tuple[str, ...]] = {
+    "vqa": get_args(VqaMetricName),
+    "captioning": get_args(CaptionMetricName),
+    "grounding": get_args(GroundingMetricName),
+}
+"""The metrics of answers in words, all of which are scored."""
 
 
 class PrepareSpec(Strict):
@@ -64,7 +82,7 @@ class PerturbSpec(Strict):
     """What perturb needs to know."""
 
     dataset: str
-    modality: Modality | None = Field(description="None: images of several modalities.")
+    modality: Modality | None = Field(description="None: images of several modalities, as their record says.")
     perturbation: TypeName
     levels: list[int]
     split: Split
@@ -97,6 +115,13 @@ class FinetuneSpec(Strict):
     window: Window | None = None
     texts: dict[str, ClassTexts] = Field(
         default_factory=dict, description="Of classifiers: what is asked about each data set of the training."
+    )
+    question_prompts: QuestionPrompts = Field(
+        QuestionPrompts(),
+        description="Of vision-language models: the texts around a question, as they are asked later.",
+    )
+    shift: Shift | None = Field(
+        None, description="Of vision-language models: only what this shift calls in distribution is used."
     )
 
 
@@ -144,6 +169,21 @@ class ClassifySpec(Strict):
     texts: ClassTexts
 
 
+class AnswerSpec(Strict):
+    """What answer needs to know."""
+
+    run: str
+    model: GeneratorCard
+    strategy: Strategy | None = None
+    seed: int | None = None
+    image: bool = Field(True, description="Whether the model is shown the image.")
+    dataset: str
+    split: Split
+    prompts: QuestionPrompts = QuestionPrompts()
+    shifts: list[Shift] = Field(default_factory=list, description="The data set's shifts, to which train may lend.")
+    third_party_api: Literal["forbidden", "allowed"] = "forbidden"
+
+
 class AttackSpec(Strict):
     """What attack needs to know."""
 
@@ -158,9 +198,26 @@ class AttackSpec(Strict):
     texts: ClassTexts | None = Field(None, description="Of classifiers: what is asked.")
 
 
+class JudgeSpec(Strict):
+    """What judge needs to know."""
+
+    judge: Judge
+    model: JudgeModel
+    run: str
+    dataset: str
+    third_party_api: Literal["forbidden", "allowed"] = "forbidden"
+
+
+class EmbedCaptionsSpec(Strict):
+    """What embed_captions needs to know."""
+
+    encoder: str = Field(description="Folder of the encoder of sentences.")
+
+
 class ScoreSpec(Strict):
     """What score needs to know."""
 
+    task: Task = "segmentation"
     run: str
     seed: int = 0
     dataset: str
@@ -171,90 +228,10 @@ class ScoreSpec(Strict):
     )
     classes: Classes | None = Field(None, description="Of classification: what labels mean.")
     classification: ClassScoring = ClassScoring()
-
-
-class TableSpec(Strict):
-    """What tables and figures need to know."""
-
-    study: str
-    datasets: dict[str, str] = Field(description="Title of each data set, in the study's order.")
-    split_units: dict[str, str] = Field(description="What a group of each data set is.")
-    runs: dict[str, str] = Field(
-        description="Title of each run, in the study's order; a strategy's seeds and training sets are one run."
+    shifts: list[Shift] = Field(
+        default_factory=list,
+        description="Of answers in words: the data set's shifts, of which the run has seen one side alone.",
     )
-    scored_on: dict[str, list[str]] = Field(
-        default_factory=dict, description="The data sets that a run is scored on; runs that it leaves out, on all."
+    partial: list[str] = Field(
+        default_factory=list, description="Perturbations that are made for some of the images: those of a modality."
     )
-    baselines: list[str] = Field(description="Runs that are sanity baselines.")
-    perturbations: list[str]
-    fitting: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="The data sets that a perturbation is made for; perturbations that it leaves out, for all.",
-    )
-    fixed: list[str] = Field(
-        default_factory=list, description="Perturbations whose levels are strengths of a table, not bands of SSIM."
-    )
-    levels: list[int]
-    attacks: dict[str, list[float]] = Field(
-        default_factory=dict, description="Radius of each attack at levels 1 to 5, in grey levels."
-    )
-    attacked: list[str] = Field(default_factory=list, description="Runs with gradients, which attacks are made on.")
-    attacked_datasets: list[str] = Field(default_factory=list, description="The data sets that attacks are made on.")
-    transfer: list[str] = Field(
-        default_factory=list, description="Runs whose adversarial images all other runs are shown."
-    )
-    kept: list[str] = Field(default_factory=list, description="Attacks whose images are kept for that.")
-    prompts: dict[str, list[float]] = Field(
-        default_factory=dict, description="Share of the box's sides of each jittered prompt at levels 1 to 5."
-    )
-    medical: list[str] = Field(default_factory=list, description="Perturbations that belong to modalities.")
-    tasks: dict[str, Task] = Field(
-        default_factory=dict, description="What is asked about each data set; those that it leaves out, segmentation."
-    )
-    classification: ClassScoring = ClassScoring()
-    normalisers: dict[str, str] = Field(
-        default_factory=dict, description="Of each data set that has published errors: its name in MedMNIST-C."
-    )
-    few_shot: dict[str, FewShot] = Field(
-        default_factory=dict, description="How few images each few-shot run learnt from."
-    )
-    adapted: dict[str, str] = Field(default_factory=dict, description="The run that each adapted run starts from.")
-    metrics: list[str]
-    statistics: Statistics
-
-    def of_task(self, task: Task | None) -> "TableSpec":
-        """The part of the study that is one task: its data sets, its runs, and what is made for them. None: all."""
-        if task is None:
-            return self
-        datasets = {name: text for name, text in self.datasets.items() if self.tasks.get(name, "segmentation") == task}
-        runs = {run: text for run, text in self.runs.items() if set(self.scored_on.get(run, datasets)) & set(datasets)}
-        made = [name for name in self.perturbations if set(self.fitting.get(name, datasets)) & set(datasets)]
-        classifies = task == "classification"
-
-        def among(names: list[str], kept: Iterable[str]) -> list[str]:
-            return [name for name in names if name in kept]
-
-        return self.model_copy(
-            update={
-                "datasets": datasets,
-                "runs": runs,
-                "scored_on": {run: among(on, datasets) for run, on in self.scored_on.items() if run in runs},
-                "baselines": among(self.baselines, runs),
-                "perturbations": made,
-                "fitting": {name: among(on, datasets) for name, on in self.fitting.items() if name in made},
-                "adapted": {run: start for run, start in self.adapted.items() if run in runs},
-                "attacked": among(self.attacked, runs),
-                "attacked_datasets": among(self.attacked_datasets, datasets),
-                "transfer": among(self.transfer, runs),
-                "prompts": {} if classifies else self.prompts,
-                "metrics": list(map(str, self.classification.metrics)) if classifies else self.metrics,
-            }
-        )
-
-    def runs_on(self, dataset: str) -> list[str]:
-        """The runs that are scored on a data set."""
-        return [run for run in self.runs if dataset in self.scored_on.get(run, self.datasets)]
-
-    def perturbations_on(self, dataset: str) -> list[str]:
-        """The perturbations that are made for a data set."""
-        return [name for name in self.perturbations if dataset in self.fitting.get(name, self.datasets)]

@@ -24,7 +24,7 @@ from medstress.score.corruption_error import (
     relative_clean_error,
     relative_corruption_errors,
 )
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 TYPES = ["jpeg", "pixelate", "speckle"]
 LEVELS = [1, 2, 3, 4, 5]

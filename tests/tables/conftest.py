@@ -15,7 +15,8 @@ from medstress.pixels import Mask, box_of, encode_mask, encode_png
 from medstress.records import ImageRow, ObjectRow, PerturbedRow, PredictionRow, SampleRow, ScoreRow, write_rows
 from medstress.runs import family_of
 from medstress.score.segmentation import score_predictions
-from medstress.specs import ScoreSpec, TableSpec
+from medstress.specs import ScoreSpec
+from medstress.table_spec import TableSpec
 
 SHAPE = (64, 72)
 LEVELS = (1, 2)

@@ -15,7 +15,7 @@ from medstress.figures.write import write_figure
 from medstress.records import ScoreRow, write_rows
 from medstress.score.alexnet import ALEXNET
 from medstress.score.robustness import read_scores
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables import classification_corruptions, classification_fewshot, classification_main
 from medstress.tables.write import write_table
 

@@ -12,7 +12,7 @@ from medstress.errors import MedstressError
 from medstress.names import TableName
 from medstress.records import ScoreRow, write_rows
 from medstress.score.robustness import read_scores
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables import (
     calibration,
     segmentation_levels,

@@ -19,7 +19,7 @@ from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
 from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
 from medstress.runs import family_of, named_parts
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 _ROWS = 6
 # Outlines of more runs hide each other and the picture.

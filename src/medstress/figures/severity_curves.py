@@ -15,7 +15,7 @@ from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, of_perturbations, paired_drops, read_scores
 from medstress.score.titles import dataset_titles, plural, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 _PANEL_HEIGHT = 1.75
 _LEGEND_ROW = 0.16

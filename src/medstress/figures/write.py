@@ -8,7 +8,7 @@ from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
 from medstress.figures.style import save, style
 from medstress.names import FigureName
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 
 def write_figure(

@@ -100,7 +100,7 @@ def widening(groups: int, confidence: float) -> float:
     return float(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, upper) / ndtri(upper))
 
 
-def _draws(size: int, dataset: str, resamples: int) -> Iterator[npt.NDArray[np.int64]]:
+def draws(size: int, dataset: str, resamples: int) -> Iterator[npt.NDArray[np.int64]]:
     """Numbers of the drawn groups, [resamples, size] in parts: the same for every table of a data set."""
     random = generator(seed_of("bootstrap", dataset))
     at_once = max(1, _DRAWS_AT_ONCE // size)
@@ -112,7 +112,7 @@ def _resampled_means(
     sums: npt.NDArray[np.float64], counts: npt.NDArray[np.intp], dataset: str, resamples: int
 ) -> npt.NDArray[np.float64]:
     """float64 [resamples]: the mean of each resample of groups, whose sums and counts are [groups]."""
-    parts = [sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1) for drawn in _draws(sums.size, dataset, resamples)]
+    parts = [sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1) for drawn in draws(sums.size, dataset, resamples)]
     return np.concatenate(parts)
 
 
@@ -128,7 +128,7 @@ def resampled_together(
     parts = []
     with np.errstate(divide="ignore", invalid="ignore"):
         parts.append(sums.sum(axis=1)[None] / counts.sum(axis=1)[None])
-        for drawn in _draws(size, dataset, resamples):
+        for drawn in draws(size, dataset, resamples):
             places = drawn + size * np.arange(len(drawn))[:, None]
             times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
             parts.append((times @ whole.T) / (times @ counts.T) / _FIXED_POINT)

@@ -1,6 +1,6 @@
 """Every object in every cell of a run on one data set, with its perturbed image and its answer."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,18 @@ _EXAMPLES = 5
 
 
 def cells_of(
-    spec: ScoreSpec, objects: Iterable[tuple[str, str, str]], perturbed: pa.Table, answers: pa.Table, where: Path
+    spec: ScoreSpec,
+    objects: Iterable[tuple[str, str, str]],
+    perturbed: pa.Table,
+    answers: pa.Table,
+    where: Path,
+    *,
+    clean_only: Collection[str] = (),
 ) -> pd.DataFrame:
     """One row an object and cell: by object in the order given, clean first, then by perturbation and level.
 
-    `objects`: sample, object and image of each; where a sample is asked about as a whole, its object is "".
+    `objects`: sample, object and image of each; where a sample is asked about as a whole, its object is "". Samples in
+    `clean_only` are in the clean cell alone.
     Columns: row numbers of the `object`, of the `perturbed` image (or UNMOVED) and of the `answer`, and the cell's
     `perturbation` and `level`. Raises MedstressError where perturbed images are missing, or where answers, read from
     `where`, are missing, doubled or foreign.
@@ -31,7 +38,8 @@ def cells_of(
     names = pd.DataFrame(list(objects), columns=["sample_id", "object_id", "image_id"], dtype=object)
     names["object"] = range(len(names))
     clean = names.assign(perturbation=CLEAN, level=0, perturbed=UNMOVED)
-    expected = pd.concat([clean, _perturbed_of(names, perturbed, spec), _unmoved_of(names, answers, spec)])
+    moved = names[~names["sample_id"].isin(list(clean_only))]
+    expected = pd.concat([clean, _perturbed_of(moved, perturbed, spec), _unmoved_of(moved, answers, spec)])
     return _answered(expected, answers, where)
 
 
@@ -43,12 +51,16 @@ def _examples(frame: pd.DataFrame, columns: list[str]) -> str:
 
 
 def _perturbed_of(names: pd.DataFrame, table: pa.Table, spec: ScoreSpec) -> pd.DataFrame:
-    """Each object's perturbed images. Raises MedstressError where a cell lacks an image that others of it have."""
+    """Each object's perturbed images.
+
+    Raises MedstressError where a cell lacks an image that others of it have, unless it is made for a part of them.
+    """
     key = ["image_id", "perturbation", "level"]
     frame = table.select(key).to_pandas()
     frame["perturbed"] = range(len(frame))
     expected = names.merge(frame[["perturbation", "level"]].drop_duplicates(), how="cross")
     found = expected.merge(frame, on=key, how="left")
+    found = found[found["perturbed"].notna() | ~found["perturbation"].isin(spec.partial)]
     missing = found[found["perturbed"].isna()].drop_duplicates(key)
     if len(missing):
         raise MedstressError(

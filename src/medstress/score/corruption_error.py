@@ -27,7 +27,7 @@ from medstress.records import CLEAN
 from medstress.score.alexnet import ALEXNET, AlexNet
 from medstress.score.bootstrap import Estimate, interval, resampled_together
 from medstress.score.robustness import SCORED
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,22 +10,29 @@ from medstress.errors import MedstressError
 from medstress.records import CLEAN, ScoreRow, read_tables
 from medstress.runs import family_of
 from medstress.score.metrics import SMALLER_IS_BETTER
-from medstress.specs import TableSpec
+from medstress.shifts import WHOLE_SUBSETS
+from medstress.table_spec import TableSpec
 
 SCORED = ("ok", "empty")
 """Statuses that means count: an empty prediction is a wrong answer, not a missing one."""
+_NO_ANSWER = ("refused", "unparsable")
 
 _OBJECT = ["dataset", "run", "seed", "sample_id", "object_id", "metric"]
 
 
-def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
+def read_scores(paths: Sequence[Path], *, sides: bool = False) -> pd.DataFrame:
     """Scores as a frame; names are categories.
+
+    With `sides`, also the rows that tell on which side of a shift a sample is, and the column `subset`; see
+    :func:`medstress.shifts.subsets`.
 
     `run` is the family: the training sets and seeds of a strategy are one run, told apart by `dataset` and `seed`.
     Rows do not depend on the order of the paths, so neither do the last digits of sums over them.
     """
-    columns = [*_OBJECT, "group_id", "perturbation", "level", "value", "status"]
+    columns = [*_OBJECT, "group_id", "perturbation", "level", "value", "status", "subset"]
     frame: pd.DataFrame = read_tables(sorted(paths), ScoreRow, columns).to_pandas(strings_to_categorical=True)
+    if not sides:
+        frame = frame[frame["subset"].isin(WHOLE_SUBSETS)].drop(columns="subset")
     families = frame["run"].map(family_of).astype("category")
     return frame.assign(run=families).astype({"level": "int64"})
 
@@ -33,6 +40,11 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
 def of_perturbations(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """The scores of clean images and of the study's perturbations: attacks and moved prompts are not among them."""
     return frame[frame["perturbation"].isin([CLEAN, *spec.perturbations])]
+
+
+def counts(status: pd.Series, value: pd.Series) -> "pd.Series[bool]":
+    """Which scores means count: SCORED, and what is no answer where it has a value, as it has to questions in words."""
+    return status.isin(SCORED) | (status.isin(_NO_ANSWER) & value.notna())
 
 
 def clean_scores(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +79,8 @@ def paired_drops(frame: pd.DataFrame) -> pd.DataFrame:
         )
     pairs = pairs.rename(columns={"value": "perturbed"})
     status, clean_status = pairs["status"].astype(str), pairs["clean_status"].astype(str)
-    answered = status.isin(SCORED)
-    pairs["outcome"] = status.where(~answered, clean_status.where(~clean_status.isin(SCORED), "scored"))
+    answered, clean_answered = counts(status, pairs["perturbed"]), counts(clean_status, pairs["clean"])
+    pairs["outcome"] = status.where(~answered, clean_status.where(~clean_answered, "scored"))
     pairs["scored"] = pairs["outcome"] == "scored"
     pairs[["clean", "perturbed"]] = pairs[["clean", "perturbed"]].where(pairs["scored"], np.nan)
     sign = np.where(pairs["metric"].isin(SMALLER_IS_BETTER), -1.0, 1.0)
@@ -91,12 +103,11 @@ def left_out(scores: pd.DataFrame) -> dict[str, int]:
 
     `n_failed` counts refusals, errors and everything else that is no answer; `n_empty` are scored, not left out.
     """
-    counts = scores["status"].astype(str).value_counts()
-    known = ("ok", "empty", "unreachable", "object_lost")
-    named = {name: int(counts.get(name, 0)) for name in known}
+    given = scores["status"].astype(str).value_counts()
+    named = {name: int(given.get(name, 0)) for name in (*SCORED, "unreachable", "object_lost")}
     return {
         "n_unreachable": named["unreachable"],
         "n_object_lost": named["object_lost"],
-        "n_failed": int(counts.sum()) - sum(named.values()),
+        "n_failed": int(given.sum()) - sum(named.values()),
         "n_empty": named["empty"],
     }

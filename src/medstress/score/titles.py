@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 
 def run_titles(spec: TableSpec) -> dict[str, str]:

@@ -6,15 +6,17 @@ from typing import Any
 import pandas as pd
 
 from medstress.score.metrics import METRICS
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import NOTHING
 
 # Means of equal scores may differ in their last digits.
 _TIE = 1e-9
 
 
-def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], column: str, metric: str) -> None:
-    """Give every row `beats_baselines`: whether its `column` beats the best baseline of its data set.
+def mark_against_baselines(
+    spec: TableSpec, rows: Sequence[dict[str, Any]], column: str, metric: str, verdict: str = "beats_baselines"
+) -> None:
+    """Give every row a `verdict`: whether its `column` beats the best baseline of its data set.
 
     `baseline` for a baseline itself, `yes`, `no` (also for a tie), or None where there is nothing to compare.
     """
@@ -25,11 +27,11 @@ def mark_against_baselines(spec: TableSpec, rows: Sequence[dict[str, Any]], colu
             best[row["dataset"]] = max(sign * row[column], best.get(row["dataset"], sign * row[column]))
     for row in rows:
         if row["run"] in spec.baselines:
-            row["beats_baselines"] = "baseline"
+            row[verdict] = "baseline"
         elif row[column] is None or row["dataset"] not in best:
-            row["beats_baselines"] = None
+            row[verdict] = None
         else:
-            row["beats_baselines"] = "yes" if sign * row[column] > best[row["dataset"]] + _TIE else "no"
+            row[verdict] = "yes" if sign * row[column] > best[row["dataset"]] + _TIE else "no"
 
 
 def verdict_text(verdict: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from medstress.score.titles import dataset_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import NOTHING, number, typed
 from medstress.tables.missing import missing_perturbed
 

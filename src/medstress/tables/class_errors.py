@@ -24,7 +24,7 @@ from medstress.score.corruption_error import (
     relative_corruption_errors,
 )
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import number
 
 ERRORS = (

@@ -12,7 +12,7 @@ from medstress.score.corruption_error import Errors, Floats, error_metric, error
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import left_out, paired_drops
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.class_errors import (
     ERRORS,
     ONE_VALUE_AN_IMAGE,

@@ -20,7 +20,7 @@ from medstress.score.corruption_error import (
 from medstress.score.metrics import METRICS
 from medstress.score.robustness import SCORED, left_out
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.class_errors import (
     ERRORS,
     ONE_VALUE_AN_IMAGE,

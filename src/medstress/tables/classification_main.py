@@ -18,7 +18,7 @@ from medstress.score.corruption_error import (
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out
 from medstress.score.titles import dataset_titles, plural, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
 from medstress.tables.class_errors import (
     ERRORS,

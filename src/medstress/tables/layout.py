@@ -7,7 +7,7 @@ import pandas as pd
 
 from medstress.score.bootstrap import Estimate
 from medstress.score.metrics import METRICS
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 NOTHING = "\N{EN DASH}"
 """Shown where there is no number."""
@@ -17,6 +17,12 @@ INTERVALS = (
     "the ratio of Student to normal quantiles for G groups."
 )
 """A caption's sentence on :mod:`medstress.score.bootstrap`."""
+
+NO_ANSWERS = (
+    "Answers that are empty, decline, or cannot be read are wrong: they have the lowest value in every mean and are "
+    "counted beside it. Requests that failed are no answers and are in no mean."
+)
+"""A caption's sentence on :mod:`medstress.score.vqa` and its like."""
 
 VALID_PIXELS = (
     "Perturbed scores count only pixels that still show the scene, clean scores the whole object; distances are in "
@@ -97,6 +103,14 @@ TEXTS = frozenset(
         "normaliser",
         "starts_from",
         "few_shot_source",
+        "answer_type",
+        "rater",
+        "rater_kind",
+        "against",
+        "against_kind",
+        "shift",
+        "shift_kind",
+        "beats_baselines_ood",
     }
 )
 """Columns that hold text."""

@@ -8,7 +8,8 @@ import pandas as pd
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import clean_scores
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.specs import GENERATION_METRICS
+from medstress.table_spec import TableSpec
 
 
 def _levels_text(levels: list[int]) -> str:
@@ -20,8 +21,9 @@ def _found(frame: pd.DataFrame, names: list[str]) -> set[tuple[Any, ...]]:
 
 
 def _applies(metric: str, dataset: str, clean: set[tuple[Any, ...]]) -> bool:
-    """Whether a data set has a metric at all: kappa is of grades alone."""
-    return metric != "qwk" or any(found[0] == dataset and found[2] == metric for found in clean)
+    """Whether a data set has a metric at all: kappa is of grades alone, and others of open or of closed questions."""
+    partial = metric == "qwk" or METRICS[metric].task == "vqa"
+    return not partial or any(found[0] == dataset and found[2] == metric for found in clean)
 
 
 def missing_cells(spec: TableSpec, frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -44,9 +46,9 @@ def missing_scores(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     clean = _found(clean_scores(frame), ["dataset", "run", "metric"])
     pairs = _found(frame, ["dataset", "run"])
     task = METRICS[spec.metrics[0]].task
-    notes = [
-        f"{name} was not scored." for name, one in METRICS.items() if one.task == task and name not in spec.metrics
-    ]
+    # Of answers in words all that can be is scored.
+    chosen = [name for name, one in METRICS.items() if one.task == task and task not in GENERATION_METRICS]
+    notes = [f"{name} was not scored." for name in chosen if name not in spec.metrics]
     runs = run_titles(spec)
     for dataset, title in dataset_titles(spec).items():
         for run in spec.runs_on(dataset):

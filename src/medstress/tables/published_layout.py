@@ -12,7 +12,7 @@ import pandas as pd
 from medstress.errors import MedstressError
 from medstress.runs import named_parts
 from medstress.score.robustness import SCORED, clean_scores, paired_drops, scores_under
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import VALID_PIXELS
 
 NAMES = {

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from medstress.score.titles import dataset_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import number
 from medstress.tables.missing import missing_scores
 from medstress.tables.published_layout import DIFFERENCES, Evaluation, evaluations, means_of

@@ -13,14 +13,17 @@ from medstress.names import TableName, Task
 
 @dataclass(frozen=True)
 class TableEntry:
-    """Where a table is made, and which record of the study it reads."""
+    """Where a table is made, and which records of the study it reads."""
 
     module: str
-    reads: tuple[Literal["scores", "perturbed", "training"]]
+    reads: tuple[Literal["scores", "perturbed", "training", "judged", "predictions", "ratings"], ...]
+    """The first kind there must be; of the others, there may be none."""
     cells: Literal["perturbations", "all"] = "perturbations"
     """Of the scores: clean images and the study's perturbations, or also attacks and moved prompts."""
     task: Task | None = "segmentation"
     """The data sets and runs that it tells of; None for those of all tasks."""
+    sides: bool = False
+    """Of the scores: also those of the sides of shifts, in the column `subset`."""
 
 
 TABLES: dict[TableName, TableEntry] = {
@@ -38,6 +41,16 @@ TABLES: dict[TableName, TableEntry] = {
         "medstress.tables.classification_corruptions", ("scores",), "all", "classification"
     ),
     "classification_fewshot": TableEntry("medstress.tables.classification_fewshot", ("scores",), task="classification"),
+    "vqa_main": TableEntry("medstress.tables.vqa_main", ("scores",), task="vqa"),
+    "vqa_levels": TableEntry("medstress.tables.vqa_levels", ("scores",), task="vqa"),
+    "captioning_main": TableEntry("medstress.tables.captioning_main", ("scores",), task="captioning"),
+    "captioning_levels": TableEntry("medstress.tables.captioning_levels", ("scores",), task="captioning"),
+    "grounding_main": TableEntry("medstress.tables.grounding_main", ("scores",), task="grounding"),
+    "grounding_levels": TableEntry("medstress.tables.grounding_levels", ("scores",), task="grounding"),
+    "vqa_shifts": TableEntry("medstress.tables.vqa_shifts", ("scores",), task="vqa", sides=True),
+    "judge_agreement": TableEntry(
+        "medstress.tables.judge_agreement", ("scores", "judged", "predictions", "ratings"), task="vqa"
+    ),
     "published_summary": TableEntry("medstress.tables.published_summary", ("scores",), "all"),
     "published_by_level": TableEntry("medstress.tables.published_by_level", ("scores",), "all"),
     "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",), task=None),

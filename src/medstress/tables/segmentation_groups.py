@@ -7,7 +7,7 @@ import pandas as pd
 from medstress.score.metrics import METRICS, SMALLER_IS_BETTER, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops
 from medstress.score.titles import dataset_titles, plural, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import NOTHING, VALID_PIXELS, number, typed
 from medstress.tables.missing import missing_scores
 

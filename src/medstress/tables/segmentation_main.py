@@ -8,7 +8,7 @@ from medstress.score.bootstrap import Estimate, estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, relative_robustness
 from medstress.score.titles import dataset_titles, plural, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
 from medstress.tables.layout import (
     INTERVALS,

@@ -9,7 +9,7 @@ from medstress.score.bootstrap import estimate_column
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, scores_under
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import (
     INTERVALS,
     columns_of,

@@ -7,7 +7,7 @@ import pandas as pd
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import left_out, paired_drops
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import NOTHING, VALID_PIXELS, drop_title, number, typed
 from medstress.tables.missing import missing_scores
 

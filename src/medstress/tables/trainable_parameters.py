@@ -6,7 +6,7 @@ import pandas as pd
 
 from medstress.runs import POOLED, named_parts
 from medstress.score.titles import dataset_titles, run_titles
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.layout import number
 
 TITLE = "Trainable parameters of each strategy"
@@ -14,9 +14,11 @@ CAPTION = (
     "Counted on the model that was trained; all parameters include those that a strategy adds. Steps are the "
     "optimiser's, of the learning rate that val chose where several were tried. The kept step is the "
     "look with the best score on val, 0 being the model before training: mean IoU of segmenters, balanced accuracy of "
-    "classifiers. The best of several looks flatters, and where val is small a gain on it is weak evidence."
+    "classifiers, and of vision-language models the likelihood of a token of the answers, the geometric mean. The best "
+    "of several looks flatters, and where val is small a gain on it is weak evidence."
 )
-_SCORES = {"iou": "IoU", "accuracy": "balanced accuracy"}
+VAL_SCORES = {"iou": "IoU", "accuracy": "balanced accuracy", "likelihood": "likelihood"}
+"""What training records may hold of val, as `val_{score}`, and what people call it."""
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +47,7 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
             "Batch": str(row["batch"]),
             "Steps": str(row["steps"]),
             "Kept step": str(row["chosen_step"]),
-            "On val": _SCORES[row["val_score"]],
+            "On val": VAL_SCORES[row["val_score"]],
             "Before": number(row["val_before"], 3),
             "Kept": number(row["val_kept"], 3),
         }

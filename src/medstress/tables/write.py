@@ -14,10 +14,13 @@ from medstress.errors import MedstressError
 from medstress.names import TableName
 from medstress.records import PerturbedRow, atomic_path, read_tables
 from medstress.runs import family_of
+from medstress.score.judged import read_judged
+from medstress.score.ratings import read_answer_marks, read_ratings
 from medstress.score.robustness import of_perturbations, read_scores
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 from medstress.tables.markup import latex, markdown
-from medstress.tables.registry import TABLES
+from medstress.tables.registry import TABLES, TableEntry
+from medstress.tables.trainable_parameters import VAL_SCORES
 
 _TRAINING_COLUMNS = (
     "trained_parameters",
@@ -50,14 +53,14 @@ def read_training(paths: Sequence[Path]) -> pd.DataFrame:
 def _training_row(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        score = "iou" if "val_iou" in facts else "accuracy"
+        score = next(name for name in VAL_SCORES if f"val_{name}" in facts)
         looks = {look["step"]: look[score] for look in facts[f"val_{score}"]}
         row = {"run": family_of(path.parent.name), "dataset": facts["trainset"], "seed": facts["seed"]}
         row |= {name: facts[name] for name in _TRAINING_COLUMNS}
         return row | {"val_score": score, "val_before": looks[0], "val_kept": looks[facts["chosen_step"]]}
     except FileNotFoundError:
         raise MedstressError(f"{path}: no such record. Run the rule that makes it: snakemake {path}") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, StopIteration) as error:
         raise MedstressError(
             f"{path}: truncated or not a training record ({type(error).__name__}: {error}). "
             "Delete it and run the same command again."
@@ -65,10 +68,23 @@ def _training_row(path: Path) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[Sequence[Path]], pd.DataFrame]] = {
-    "scores": read_scores,
     "perturbed": read_perturbed,
     "training": read_training,
+    "judged": read_judged,
+    "predictions": read_answer_marks,
+    "ratings": read_ratings,
 }
+_OF_DATASET = ("scores", "judged", "predictions")
+"""Kinds whose files are named after the data set."""
+
+
+def _read(spec: TableSpec, entry: TableEntry, kind: str, paths: Sequence[Path]) -> pd.DataFrame:
+    # Scores are millions of rows: those of another task are not even read.
+    paths = [path for path in paths if kind not in _OF_DATASET or path.stem in spec.datasets]
+    if kind != "scores":
+        return _READERS[kind](paths)
+    frame = read_scores(paths, sides=entry.sides)
+    return of_perturbations(spec, frame) if entry.cells == "perturbations" else frame
 
 
 def write_table(
@@ -81,21 +97,18 @@ def write_table(
     """
     entry = TABLES[name]
     module = import_module(entry.module)
-    (kind,) = entry.reads
-    if not sources.get(kind):
-        raise MedstressError(f"table {name}: there are no {kind} records to make it from. The study must name some.")
+    first = entry.reads[0]
+    if not sources.get(first):
+        raise MedstressError(f"table {name}: there are no {first} records to make it from. The study must name some.")
     spec = spec.of_task(entry.task)
     if not spec.datasets:
         raise MedstressError(f"table {name}: the study has no {entry.task} data set. Leave the table out.")
-    # Scores are scores/{run}/{dataset}.parquet, and millions of rows: those of another task are not even read.
-    frame = _READERS[kind]([path for path in sources[kind] if kind != "scores" or path.stem in spec.datasets])
-    if kind == "scores" and entry.cells == "perturbations":
-        frame = of_perturbations(spec, frame)
-    table = module.build(spec, frame)
+    frames = [_read(spec, entry, kind, sources.get(kind, ())) for kind in entry.reads]
+    table = module.build(spec, *frames)
     if table.empty:
-        where = ", ".join(map(str, sources[kind]))
+        where = ", ".join(str(path) for kind in entry.reads for path in sources.get(kind, ()))
         raise MedstressError(f"table {name}: none of the study's rows is in {where}. Delete these and run again.")
-    shown, notes = module.display(spec, table), module.notes(spec, frame)
+    shown, notes = module.display(spec, table), module.notes(spec, *frames)
     texts = {
         "csv": table.to_csv(index=False, float_format="%.10g", lineterminator="\n"),
         "md": markdown(module.TITLE, module.CAPTION, shown, notes),
