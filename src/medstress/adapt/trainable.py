@@ -21,6 +21,7 @@ from medstress.cards.strategy import (
     LoraPlusDecoder,
     LoraPlusEncoder,
     Strategy,
+    Vlm,
 )
 from medstress.errors import MedstressError
 from medstress.models.segmentation.protocol import Parts
@@ -67,8 +68,11 @@ def apply_strategy(model: nn.Module, parts: Parts, strategy: Strategy, seed: int
     method is for classifiers.
     """
     where = f"strategy {strategy.name} cannot adapt the model {name}"
-    if isinstance(strategy, ImageLora):
-        raise MedstressError(f"{where}: its method, image_lora, is for classifiers. A segmenter takes lora or others.")
+    if isinstance(strategy, ImageLora | Vlm):
+        others = "classifiers" if isinstance(strategy, ImageLora) else "vision-language models"
+        raise MedstressError(
+            f"{where}: its method, {strategy.method}, is for {others}. A segmenter takes lora or others."
+        )
     has_adapters = isinstance(strategy, AdapterOnly) and parts.adapters is not None
     plan = _Plan() if has_adapters else _PLANS[type(strategy)]
     parameters = [key for key, _ in model.named_parameters()]
