@@ -29,6 +29,7 @@ wildcard_constraints:
     dataset=one_of(STUDY.datasets),
     perturbation=one_of(STUDY.perturbations.types),
     run=one_of(PROJECT.runs),
+    judge=one_of(JUDGES),
     table=one_of(TABLES),
     figure=one_of(FIGURES),
 
@@ -42,6 +43,9 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/embed_texts.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/answer.smk"
+include: "workflow/rules/judge.smk"
+include: "workflow/rules/embed_captions.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/table.smk"

@@ -9,7 +9,9 @@ from medstress.stage import log, stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("embed", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+with stage(
+    "embed", log_file=snakemake.log[0], record=snakemake.output[0], environment=snakemake.params.environment
+) as facts:
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 with stage("figure", log_file=snakemake.log[0], record=snakemake.output[0]):
     from medstress.figures.write import write_figure
-    from medstress.specs import TableSpec
+    from medstress.table_spec import TableSpec
 
     write_figure(
         TableSpec.model_validate_json(snakemake.params.spec),

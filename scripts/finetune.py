@@ -1,5 +1,6 @@
 """Rule finetune: one model adapted to one training set with one strategy and one seed."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,24 @@ from medstress.stage import log, stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("finetune", log_file=snakemake.log[0], record=snakemake.output.tensors) as facts:
+with stage(
+    "finetune", log_file=snakemake.log[0], record=snakemake.output.tensors, environment=snakemake.params.environment
+) as facts:
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()
 
-    from medstress.adapt import finetune, finetune_classifier
+    from medstress.cards.model import tasks_of
     from medstress.specs import FinetuneSpec
 
     spec = FinetuneSpec.model_validate_json(snakemake.params.spec)
-    task = finetune_classifier if spec.model.task == "classification" else finetune
-    steps = task.finetune(
+    # One of the three: Trainer alone takes seconds to import.
+    modules = {
+        "segmentation": "medstress.adapt.finetune",
+        "classification": "medstress.adapt.finetune_classifier",
+        "vqa": "medstress.adapt.finetune_generator",
+    }
+    module = next(module for task, module in modules.items() if task in tasks_of(spec.model))
+    steps = import_module(module).finetune(
         spec,
         [Path(path) for path in snakemake.input.images],
         [Path(path) for path in snakemake.input.samples],

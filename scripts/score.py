@@ -1,5 +1,6 @@
 """Rule score: the answers of one run on one data set against the truth."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,12 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
-    from medstress.score import classification, segmentation
     from medstress.specs import ScoreSpec
 
     spec = ScoreSpec.model_validate_json(snakemake.params.spec)
-    task = classification if spec.classes else segmentation
-    task.score_predictions(
+    # What only some tasks know of.
+    extra = {name: list(map(Path, snakemake.input.get(name, []))) for name in ("judged", "embedded")}
+    import_module(f"medstress.score.{spec.task}").score_predictions(
         spec,
         Path(snakemake.input.images),
         Path(snakemake.input.samples),
@@ -22,4 +23,5 @@ with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
         Path(snakemake.input.predictions),
         Path(snakemake.output[0]),
         attacked=[Path(path) for path in snakemake.input.get("attacked", [])],
+        **{name: paths for name, paths in extra.items() if paths},
     )

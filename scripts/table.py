@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage("table", log_file=snakemake.log[0], record=snakemake.output[0]):
-    from medstress.specs import TableSpec
+    from medstress.table_spec import TableSpec
     from medstress.tables.write import write_table
 
     write_table(

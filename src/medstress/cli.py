@@ -12,6 +12,7 @@ from medstress.commands import (
     add_export_command,
     add_export_results_command,
     add_image_commands,
+    add_rating_sheet_command,
 )
 from medstress.configfile import load_project
 from medstress.reference import MARK, json_schema, key_reference
@@ -28,7 +29,8 @@ def _validate(arguments: argparse.Namespace) -> None:
         f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(project.runs)} runs, "
         f"{len(study.perturbations.types)} perturbations, {cells} cells"
     )
-    spared = [run for run in project.runs if study.attacks and not project.attacked(run)]
+    meant = [run for run in project.runs if set(project.scored_on(run)) & set(project.attacked_datasets)]
+    spared = [run for run in meant if not project.attacked(run)]
     if spared:
         print(f"not attacked, for want of gradients: {', '.join(spared)}")
 
@@ -71,6 +73,7 @@ def main() -> int:
     add_image_commands(commands)
     add_export_command(commands)
     add_export_results_command(commands)
+    add_rating_sheet_command(commands)
     add_boxes_command(commands)
     arguments = parser.parse_args()
     try:

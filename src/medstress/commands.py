@@ -64,6 +64,22 @@ def add_export_results_command(commands: "argparse._SubParsersAction[argparse.Ar
     parser.set_defaults(action=_export_results)
 
 
+def add_rating_sheet_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `rating-sheet`."""
+    parser = commands.add_parser(
+        "rating-sheet", help="write a sheet for people to rate answers on: CSV, and a page that needs no network"
+    )
+    parser.add_argument("study", type=Path, help="the study's results, such as results/demo")
+    parser.add_argument("dataset", help="one of its data sets of questions")
+    parser.add_argument("run", help="the run whose answers are rated; raters are not told")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder for sheet.csv and sheet.html")
+    parser.add_argument("--answer-type", choices=("open", "closed"), default="open", help="(default: %(default)s)")
+    parser.add_argument("--count", type=int, default=50, help="most answers on the sheet (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=123, help="another number is another draw (default: %(default)s)")
+    parser.add_argument("--balance", metavar="JUDGE", default="", help="as many answers of each score of this judge")
+    parser.set_defaults(action=_rating_sheet)
+
+
 def add_boxes_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `boxes`."""
     parser = commands.add_parser("boxes", help="write the boxes of a data set's masks, as published benchmarks do")
@@ -80,6 +96,24 @@ def _boxes(arguments: argparse.Namespace) -> None:
         raise ConfigError(list(problems_of(error, SegmentationCard, arguments.card))) from None
     count = write_boxes(card, Path(), arguments.out)
     print(f"{arguments.out}: {count} boxes", file=sys.stderr)
+
+
+def _rating_sheet(arguments: argparse.Namespace) -> None:
+    # Brings pandas, which the other commands start without.
+    from medstress.exports.rating_sheet import Wanted, write_rating_sheet
+
+    if arguments.count < 1:
+        raise MedstressError(f"--count {arguments.count}: at least 1")
+    wanted = Wanted(
+        dataset=arguments.dataset,
+        run=arguments.run,
+        answer_type=arguments.answer_type,
+        count=arguments.count,
+        seed=arguments.seed,
+        judge=arguments.balance,
+    )
+    count = write_rating_sheet(arguments.study, wanted, arguments.out)
+    print(f"{arguments.out}: {count} answers to rate on sheet.html or sheet.csv", file=sys.stderr)
 
 
 def _export(arguments: argparse.Namespace) -> None:

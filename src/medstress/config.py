@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from medstress.cards.attack import Attack, PromptJitter
+from medstress.cards.judge import Judge
 from medstress.cards.prompts import PUBLISHED, PromptSet
+from medstress.cards.question_prompts import QuestionPrompts
 from medstress.cards.strict import Name, Strict
 from medstress.names import ClassMetricName, FigureName, MetricName, ScaleName, Split, TableName, TypeName
 
@@ -30,6 +32,20 @@ class Limit(Strict):
         ge=1,
         description="Images of each class and split of a classification data set; `images` is not for these.",
     )
+    asked: int | None = Field(
+        None,
+        ge=1,
+        description="Images a split of a data set of questions, captions or boxes, instead of `images`.",
+    )
+    splits: list[Split] = Field(
+        default=["train", "val", "test"],
+        min_length=1,
+        description="Which splits are cut. Without train, models are trained on all images and asked about some.",
+    )
+
+    def of(self, split: Split) -> "Limit":
+        """What is limited in a split."""
+        return self if split in self.splits else Limit()
 
 
 Level = Annotated[int, Field(ge=1, le=5)]
@@ -130,7 +146,9 @@ class Study(Strict):
     study: Name = Field(description="Results go to results/{study}/.")
     datasets: list[str] = Field(min_length=1, description="Names of cards in config/datasets.")
     runs: list[Annotated[str, Field(pattern=RUN_PATTERN)]] = Field(
-        min_length=1, description="model[+strategy][@trainset][~variant]; models are cards in config/models."
+        min_length=1,
+        description="model[+strategy][@trainset][~variant]; models are cards in config/models. Without a strategy, @ "
+        "names the one data set that a model which answers in words is asked about.",
     )
     perturbations: Perturbations
     attacks: list[Attack] = Field(
@@ -151,15 +169,33 @@ class Study(Strict):
         description="What image-text models are asked. With several, each is a run of its own, such as clip~ensemble; "
         "adapted runs are asked the first.",
     )
+    question_prompts: QuestionPrompts = QuestionPrompts()
+    judges: list[Judge] = Field(
+        default_factory=list,
+        description="Models that grade every answer to a question. The scores of the first are metrics of the study; "
+        "the table judge_agreement compares all.",
+    )
+    caption_encoder: str | None = Field(
+        None,
+        description="Folder of an encoder of sentences, all-MiniLM-L6-v2, relative to the project: captions then have "
+        "the metric caption_similarity. docs/models.md says how to get it.",
+    )
+    ratings: list[str] = Field(
+        default_factory=list,
+        description="CSV files with what people said of answers, made with `medstress rating-sheet`, for the table "
+        "judge_agreement; relative to the project.",
+    )
     split: Split = Field("test", description="The split that is perturbed and scored.")
     limit: Limit = Limit()
     scoring: Scoring = Scoring()
     classification: ClassScoring = ClassScoring()
     statistics: Statistics = Statistics()
     tables: list[TableName] = Field(
-        default=["segmentation_main", "segmentation_perturbations", "segmentation_levels", "calibration"]
+        default_factory=list, description="Without this key, the main ones of the tasks that the study has."
     )
-    figures: list[FigureName] = Field(default=["severity_curves", "image_grid"])
+    figures: list[FigureName] = Field(
+        default_factory=list, description="Without this key, all where the study has segmentation."
+    )
 
     @model_validator(mode="after")
     def _no_duplicates(self) -> Self:
@@ -175,6 +211,8 @@ class Study(Strict):
             ],
             "perturbations.levels": self.perturbations.levels,
             "prompt_sets": [one.name for one in self.prompt_sets],
+            "judges": [judge.name for judge in self.judges],
+            "ratings": self.ratings,
             "scoring.metrics": self.scoring.metrics,
             "classification.metrics": self.classification.metrics,
             "tables": self.tables,

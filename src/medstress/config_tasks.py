@@ -1,20 +1,49 @@
 """Whether the parts of a study go together: what is asked, of whom, about which images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from medstress.cards.classification import ClassificationCard
 from medstress.cards.classifier import ImageText
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.model import ModelCard
+from medstress.cards.generation import GenerationCard
+from medstress.cards.generator import GeminiApi, MajorityAnswer, OpenAiApi
+from medstress.cards.model import Generator, ModelCard, tasks_of
 from medstress.cards.strategy import Strategy
 from medstress.config import Study
+from medstress.names import FigureName, TableName, Task
 from medstress.problems import Key, Problem, line_of
 from medstress.runs import family_of, named_parts
 
 ALEXNET = "alexnet"
 """The normaliser that stands for published errors."""
-_TASK_OF_TABLE = {"segmentation": ("segmentation_", "published_"), "classification": ("classification_",)}
+_TASK_OF_TABLE = {
+    "segmentation": ("segmentation_", "published_"),
+    "classification": ("classification_",),
+    "vqa": ("vqa_",),
+    "captioning": ("captioning_",),
+    "grounding": ("grounding_",),
+}
+
+_USUAL_TABLES: dict[Task, tuple[TableName, ...]] = {
+    "segmentation": ("segmentation_main", "segmentation_perturbations", "segmentation_levels"),
+    "classification": ("classification_main", "classification_corruptions"),
+    "vqa": ("vqa_main", "vqa_levels", "vqa_shifts"),
+    "captioning": ("captioning_main", "captioning_levels"),
+    "grounding": ("grounding_main", "grounding_levels"),
+}
+_USUAL_FIGURES: list[FigureName] = ["severity_curves", "image_grid"]
+
+
+def with_usual_outputs(study: Study, datasets: Mapping[str, DatasetCard]) -> Study:
+    """A study with the tables and figures that it gets where it does not say which."""
+    about = {card.task for card in datasets.values()}
+    tables = [table for task, usual in _USUAL_TABLES.items() if task in about for table in usual]
+    usual = {
+        "tables": [*tables, "calibration"],
+        "figures": _USUAL_FIGURES if "segmentation" in about else [],
+    }
+    return study.model_copy(update={key: names for key, names in usual.items() if key not in study.model_fields_set})
 
 
 def task_problems(
@@ -29,7 +58,7 @@ def task_problems(
     def problem(key: Key, found: object, expected: str) -> Problem:
         return Problem(str(source), ".".join(map(str, key)), str(found), expected, line=line_of(source, key))
 
-    asked = {model.task for model in models.values()}
+    asked = {task for model in models.values() for task in tasks_of(model)}
     about = {card.task for card in datasets.values()}
     if set(datasets) == set(study.datasets):
         for index, name in enumerate(study.datasets):
@@ -39,11 +68,10 @@ def task_problems(
                 )
         for index, run in enumerate(study.runs):
             model = models.get(named_parts(run)["model"] or "")
-            if model is not None and model.task not in about:
+            if model is not None and not tasks_of(model) & about:
+                tasks = " or ".join(sorted(tasks_of(model)))
                 yield problem(
-                    ("runs", index),
-                    repr(run),
-                    f"a data set for {model.task}, which {model.name} is for: none is listed",
+                    ("runs", index), repr(run), f"a data set for {tasks}, which {model.name} is for: none is listed"
                 )
         for index, table in enumerate(study.tables):
             task = next((task for task, starts in _TASK_OF_TABLE.items() if table.startswith(starts)), None)
@@ -58,6 +86,9 @@ def task_problems(
         yield from (problem(*said) for said in _training(study, datasets, strategies))
     yield from (problem(*said) for said in _corrupted(study, datasets))
     yield from (problem(*said) for said in _asking(study, datasets, models))
+    if study.caption_encoder is not None:
+        yield from (problem(("caption_encoder",), *said) for said in _comparing(study.caption_encoder, about))
+    yield from (problem(*said) for said in _answering(study, datasets, models))
 
 
 _Said = tuple[Key, object, str]
@@ -66,7 +97,7 @@ _Said = tuple[Key, object, str]
 def _adapts_classifiers(study: Study, models: Mapping[str, ModelCard]) -> bool:
     """Whether a run is a classifier with a strategy; so it is where a card could not be read."""
     named = [parts["model"] or "" for run in study.runs if (parts := named_parts(run))["strategy"]]
-    return any(model not in models or models[model].task == "classification" for model in named)
+    return any(model not in models or "classification" in tasks_of(models[model]) for model in named)
 
 
 def _training(study: Study, datasets: Mapping[str, DatasetCard], strategies: Mapping[str, Strategy]) -> Iterator[_Said]:
@@ -82,6 +113,14 @@ def _training(study: Study, datasets: Mapping[str, DatasetCard], strategies: Map
 def _scene(card: DatasetCard) -> object:
     """What perturbations need to know of the images of a card."""
     return card.background, card.window
+
+
+def _comparing(folder: str, about: Set[Task]) -> Iterator[tuple[object, str]]:
+    """An encoder of sentences that is not there, or that has nothing to compare."""
+    if not (Path(folder) / "config.json").is_file():
+        yield repr(folder), "a folder with config.json, model.safetensors and the tokenizer: docs/models.md"
+    if "captioning" not in about:
+        yield repr(folder), "a study with a data set for captioning, whose captions it compares"
 
 
 def _corrupted(study: Study, datasets: Mapping[str, DatasetCard]) -> Iterator[_Said]:
@@ -101,7 +140,7 @@ def _classifying(study: Study, models: Mapping[str, ModelCard]) -> list[str]:
     for run in study.runs:
         parts = named_parts(run)
         model = models.get(parts["model"] or "")
-        if model is None or model.task != "classification":
+        if model is None or "classification" not in tasks_of(model):
             continue
         several = isinstance(model, ImageText) and len(study.prompt_sets) > 1
         each = several and not parts["strategy"] and not parts["variant"]
@@ -133,3 +172,29 @@ def _asking(study: Study, datasets: Mapping[str, DatasetCard], models: Mapping[s
             if attack.region != "image":
                 expected = "image: classification, which is attacked too, has no boxes"
                 yield ("attacks", index, "region"), attack.region, expected
+
+
+def _answering(study: Study, datasets: Mapping[str, DatasetCard], models: Mapping[str, ModelCard]) -> Iterator[_Said]:
+    """Models that answer in words: what may be sent to whom, and whether there is anything to learn from."""
+    for index, run in enumerate(study.runs):
+        parts = named_parts(run)
+        model, only = models.get(parts["model"] or ""), None if parts["strategy"] else parts["trainset"]
+        if isinstance(model, Generator) and only is not None and only in datasets:
+            if not isinstance(datasets[only], GenerationCard):
+                yield ("runs", index), repr(run), f"@ followed by a data set that {model.name} can be asked about"
+            elif run.replace(f"@{only}", "") in study.runs:
+                yield ("runs", index), repr(run), f"only one of {run} and the run without @{only}, which asks all"
+        asked = [card for card in datasets.values() if isinstance(card, GenerationCard) and only in (None, card.name)]
+        forbidden = [card.name for card in asked if card.third_party_api == "forbidden"]
+        untrained = [one.name for one in asked if one.split.by == "fraction" and one.split.val + one.split.test >= 1]
+        if isinstance(model, OpenAiApi | GeminiApi) and model.third_party and forbidden:
+            cards = ", ".join(forbidden)
+            expected = (
+                f"a model on a server of your own: {model.name} runs on somebody else's, and {cards} must not be sent "
+                "there. Where the terms of the data permit it, write `third_party_api: allowed` in the data set's card"
+            )
+            expected += "" if only else f"; {model.name}@ followed by a data set asks about that one alone"
+            yield ("runs", index), repr(run), expected
+        if isinstance(model, MajorityAnswer) and untrained:
+            expected = f"data sets with a train split, which {model.name} learns from; none in: {', '.join(untrained)}"
+            yield ("runs", index), repr(run), expected

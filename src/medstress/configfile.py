@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from medstress.cards.dataset import DatasetCard
-from medstress.cards.learned import Learned
-from medstress.cards.model import ModelCard
+from medstress.cards.model import ModelCard, has_gradients
 from medstress.cards.strategy import Strategy
 from medstress.config import BANDS, RUN_PATTERN, Perturbations, Study
+from medstress.config_judges import judge_problems
 from medstress.config_runs import expected_of_run
-from medstress.config_tasks import task_problems
+from medstress.config_tasks import task_problems, with_usual_outputs
+from medstress.environment import pins_of
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.levels import level_count
 from medstress.perturb.scales.registry import SCALES
@@ -63,8 +64,26 @@ def _read_cards(
                         str(path), "name", repr(card.name), f"{name!r}, like the file", line=line_of(path, ("name",))
                     )
                 )
+            problems.extend(_environment_problems(path, card))
             cards[name] = card
     return cards
+
+
+def _environment_problems(path: Path, card: Any) -> Iterator[Problem]:
+    """An environment of a model's own that cannot be made, or that a job could not tell from another."""
+    environment = getattr(card, "environment", None)
+    if environment is None:
+        return
+    line = line_of(path, ("environment",))
+    try:
+        pins = pins_of(Path(environment))
+    except ConfigError as error:
+        found = f"{environment!r}: {error.problems[0].found}"
+        yield Problem(str(path), "environment", found, "a conda environment file, relative to the project", line=line)
+        return
+    if not set(pins) - {"python"}:
+        expected = "a file that pins packages under `pip`, such as transformers==4.37.2: a job checks that it has them"
+        yield Problem(str(path), "environment", repr(environment), expected, line=line)
 
 
 def _without_effect(asked: Perturbations) -> Iterator[tuple[str, str, str]]:
@@ -105,7 +124,7 @@ def _perturbation_problems(source: Path, study: Study, cards: Mapping[str, Datas
             expected = f"a type of the scale {asked.scale}: {', '.join(every)}"
             yield problem(("types", index), repr(name), expected)
             continue
-        fitting = any(name in kinds[one] and fits(kinds[one][name], cards[one].modality) for one in kinds)
+        fitting = any(name in kinds[one] and fits(kinds[one][name], cards[one]) for one in kinds)
         if not fitting and asked.unfitting == "error":
             suits = ", ".join(sorted(every[name].modalities)) or "other data sets of the scale"
             have = ", ".join(f"{one} ({cards[one].modality})" for one in kinds)
@@ -124,8 +143,8 @@ def _attack_problems(source: Path, study: Study, models: Mapping[str, ModelCard]
             expected = f"one of the study's data sets: {', '.join(study.datasets)}"
             hint = closest(dataset, study.datasets)
             yield Problem(str(source), ".".join(map(str, place)), repr(dataset), expected, hint, line_of(source, place))
-    if study.attacks and models and not any(isinstance(model, Learned) for model in models.values()):
-        expected = "a run of a model with weights: a training-free one has no gradients to attack it with"
+    if study.attacks and models and not any(map(has_gradients, models.values())):
+        expected = "a run of a model with weights that segments or classifies: no other has gradients to attack it with"
         yield Problem(str(source), "attacks", "no run with gradients", expected, line=line_of(source, ("attacks",)))
     for index, table in enumerate(study.tables):
         key = _KEYS_OF_TABLES.get(table)
@@ -144,6 +163,10 @@ def _split_problems(source: Path, study: Study, strategies: Mapping[str, Strateg
 
 def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _blocks(value: Any) -> list[Mapping[str, Any]]:
+    return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
 
 
 def _names_in(folder: str, roots: Sequence[Path]) -> list[str]:
@@ -166,12 +189,15 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
     wanted = raw if isinstance(raw, dict) else {}
     datasets, runs = (_texts(wanted.get(key)) for key in ("datasets", "runs"))
     parsed = [(index, run, re.match(RUN_PATTERN, run)) for index, run in enumerate(runs)]
-    models = list(dict.fromkeys(match["model"] for _, _, match in parsed if match))
+    judges = [(index, block.get("model")) for index, block in enumerate(_blocks(wanted.get("judges")))]
+    asked = list(dict.fromkeys(match["model"] for _, _, match in parsed if match))
+    models = list(dict.fromkeys([*asked, *(model for _, model in judges if isinstance(model, str))]))
     strategies = list(dict.fromkeys(match["strategy"] for _, _, match in parsed if match and match["strategy"]))
 
     known = {folder: _names_in(folder, roots) for folder in ("datasets", "models", "strategies")}
     named: list[tuple[str, Key, str]] = [("datasets", ("datasets", i), name) for i, name in enumerate(datasets)]
     named += [("models", ("runs", i), match["model"]) for i, _, match in parsed if match]
+    named += [("models", ("judges", i, "model"), model) for i, model in judges if isinstance(model, str)]
     named += [("strategies", ("runs", i), match["strategy"]) for i, _, match in parsed if match and match["strategy"]]
     for folder, key, name in named:
         if name not in known[folder]:
@@ -201,9 +227,12 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
             Problem(str(source), "tables", "no run with a strategy", expected, line=line_of(source, ("tables",)))
         )
     if study is not None:
-        problems += _attack_problems(source, study, cards["models"])
+        study = with_usual_outputs(study, cards["datasets"])
+        in_runs = {name: card for name, card in cards["models"].items() if name in asked}
+        problems += _attack_problems(source, study, in_runs)
         problems += _split_problems(source, study, cards["strategies"])
-        problems += task_problems(source, study, cards["datasets"], cards["models"], cards["strategies"])
+        problems += task_problems(source, study, cards["datasets"], in_runs, cards["strategies"])
+        problems += judge_problems(source, study, cards["datasets"], cards["models"])
     if study is not None and set(cards["datasets"]) == set(study.datasets):
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:

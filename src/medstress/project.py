@@ -6,14 +6,15 @@ from functools import cached_property
 from typing import TypeVar, cast
 
 from medstress.cards.classification import ClassificationCard
-from medstress.cards.classifier import ImageClassifier, ImageText, MajorityClass
+from medstress.cards.classifier import ImageClassifier, ImageText
 from medstress.cards.dataset import DatasetCard
+from medstress.cards.generation import GenerationCard, Shift
 from medstress.cards.learned import Learned
-from medstress.cards.model import ModelCard
-from medstress.cards.strategy import Strategy
+from medstress.cards.local_vlm import LocalVlm
+from medstress.cards.model import ModelCard, has_gradients, tasks_of
+from medstress.cards.strategy import Strategy, Vlm
 from medstress.class_texts import class_texts
 from medstress.config import BANDS, Scoring, Study
-from medstress.models.zeroshot.head import texts_of
 from medstress.names import Task, TypeName
 from medstress.perturb.catalogue import types_of
 from medstress.perturb.registry import PERTURBATIONS
@@ -21,11 +22,8 @@ from medstress.runs import POOLED, Run, expand
 from medstress.severities import fits, severity_of
 from medstress.specs import (
     AttackSpec,
-    ClassifySpec,
     ClassTexts,
     CorruptedSpec,
-    EmbedSpec,
-    EmbedTextsSpec,
     FinetuneSpec,
     PerturbSpec,
     PredictSpec,
@@ -40,7 +38,9 @@ L = TypeVar("L", bound=Learned)
 
 def unnamed(model: L) -> L:
     """A model's card without what only names or schedules it: a new title must not cost a training."""
-    return model.model_copy(update={"title": "", "baseline": False, "gpu": 0, "download": []})
+    # GPUs are what a vision-language model spreads its layers over.
+    scheduled = {} if isinstance(model, LocalVlm) else {"gpu": 0}
+    return model.model_copy(update={"title": "", "baseline": False, "download": [], **scheduled})
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Project:
         """The model card of a run."""
         return self.models[self.runs[run].model]
 
-    def task_of(self, run: str) -> Task:
-        """What a run is asked."""
-        return self.model_of(run).task
+    def tasks_of(self, run: str) -> frozenset[Task]:
+        """What a run can be asked."""
+        return tasks_of(self.model_of(run))
 
     def trained_on(self, run: str) -> list[str]:
         """The data sets that a run is trained on."""
@@ -75,10 +75,11 @@ class Project:
         return [one for one in self.study.datasets if one in self.strategies[named.strategy].train_on]
 
     def scored_on(self, run: str) -> list[str]:
-        """The data sets of its task that a run is scored on: what it is trained on, or all where it is not trained."""
-        alike = [one for one in self.study.datasets if self.datasets[one].task == self.task_of(run)]
-        trained = self.trained_on(run)
-        return [one for one in alike if not trained or one in trained]
+        """The data sets of its tasks that a run is scored on: what it is trained on or asked about alone, or all."""
+        alike = [one for one in self.study.datasets if self.datasets[one].task in self.tasks_of(run)]
+        only = self.runs[run].only
+        chosen = [only] if only else self.trained_on(run)
+        return [one for one in alike if not chosen or one in chosen]
 
     def prepare_spec(self, dataset: str) -> PrepareSpec:
         """The part of the configuration that prepare_dataset depends on."""
@@ -134,8 +135,15 @@ class Project:
         """The types that are made for a data set: those that fit its modality and that its scale has."""
         asked = self.study.perturbations
         kinds = types_of(severity_of(asked, dataset))
-        modality = self.datasets[dataset].modality
-        return [name for name in asked.types if name in kinds and fits(kinds[name], modality)]
+        card = self.datasets[dataset]
+        return [name for name in asked.types if name in kinds and fits(kinds[name], card)]
+
+    def partial_on(self, dataset: str) -> list[str]:
+        """The types that are made for some images of a data set alone: those of a modality, where it has several."""
+        if self.datasets[dataset].modality != "mixed":
+            return []
+        kinds = types_of(severity_of(self.study.perturbations, dataset))
+        return [name for name in self.perturbations_on(dataset) if kinds[name].modalities]
 
     def finetune_spec(self, name: str) -> FinetuneSpec:
         """The part of the configuration that finetune depends on."""
@@ -151,9 +159,13 @@ class Project:
         strategy = strategy.model_copy(update={"title": ""})
         # What only perturbations need to know of the images.
         scene = {"background": card.background, "window": card.window} if strategy.augmentation else {}
-        classifies = self.task_of(name) == "classification"
+        classifies = "classification" in self.tasks_of(name)
         texts = {dataset: self.texts_of(name, dataset) for dataset in trained_on} if classifies else {}
-        return FinetuneSpec(model=model, strategy=strategy, trainset=run.trainset, seed=run.seed, texts=texts, **scene)
+        spec = FinetuneSpec(model=model, strategy=strategy, trainset=run.trainset, seed=run.seed, texts=texts, **scene)
+        if not isinstance(strategy, Vlm):
+            return spec
+        shift = next(iter(self.shifts_of(name, run.trainset)), None)
+        return spec.model_copy(update={"question_prompts": self.study.question_prompts, "shift": shift})
 
     def texts_of(self, run: str, dataset: str) -> ClassTexts:
         """What a classifier is asked about a data set."""
@@ -167,50 +179,10 @@ class Project:
         runs = [run for run in self.runs.values() if isinstance(self.models[run.model], Embedding)]
         return {run.encoder: run for run in reversed(runs)}
 
-    def embed_spec(self, encoder: str, dataset: str) -> EmbedSpec:
-        """The part of the configuration that embed depends on."""
-        run = self.encoders[encoder]
-        model = self.models[run.model]
-        assert isinstance(model, Embedding)
-        return EmbedSpec(
-            encoder=encoder,
-            model=unnamed(model),
-            strategy=self.strategies[run.strategy] if run.strategy else None,
-            seed=run.seed,
-            dataset=dataset,
-            split=self.study.split,
-        )
-
     @property
     def image_text_models(self) -> list[str]:
         """The study's models that are asked with texts."""
         return [name for name, card in self.models.items() if isinstance(card, ImageText)]
-
-    def embed_texts_spec(self, model: str) -> EmbedTextsSpec:
-        """The part of the configuration that embed_texts depends on."""
-        card = self.models[model]
-        assert isinstance(card, ImageText)
-        asked = [
-            self.texts_of(run.name, dataset)
-            for run in self.runs.values()
-            if run.model == model
-            for dataset in self.scored_on(run.name)
-        ]
-        return EmbedTextsSpec(model=unnamed(card), texts=sorted({text for one in asked for text in texts_of(one)}))
-
-    def classify_spec(self, name: str, dataset: str) -> ClassifySpec:
-        """The part of the configuration that classify depends on."""
-        run, model = self.runs[name], self.model_of(name)
-        assert isinstance(model, Embedding | MajorityClass)
-        return ClassifySpec(
-            run=name,
-            model=model,
-            strategy=self.strategies[run.strategy] if run.strategy else None,
-            seed=run.seed,
-            dataset=dataset,
-            split=self.study.split,
-            texts=self.texts_of(name, dataset),
-        )
 
     def predict_spec(self, run: str, dataset: str) -> PredictSpec:
         """The part of the configuration that predict depends on."""
@@ -227,9 +199,17 @@ class Project:
             levels=sorted(self.study.perturbations.levels) if self.study.prompts else [],
         )
 
+    def shifts_of(self, run: str, dataset: str) -> list[Shift]:
+        """The shifts of a data set whose other side a run has not seen: of a trained run, that of its training."""
+        card, strategy = self.datasets[dataset], self.runs[run].strategy
+        if not isinstance(card, GenerationCard):
+            return []
+        trained = getattr(self.strategies[strategy], "shift", None) if strategy else None
+        return [shift for shift in card.shifts if not strategy or shift.name == trained]
+
     def attacked(self, run: str) -> bool:
         """Whether the study attacks a run: it has attacks, and the run's model has gradients."""
-        return bool(self.study.attacks) and isinstance(self.model_of(run), Learned)
+        return bool(self.study.attacks) and has_gradients(self.model_of(run))
 
     @property
     def attacked_datasets(self) -> list[str]:
@@ -255,7 +235,7 @@ class Project:
             split=self.study.split,
             levels=sorted(self.study.perturbations.levels),
             attacks=self.study.attacks,
-            texts=self.texts_of(name, dataset) if self.task_of(name) == "classification" else None,
+            texts=self.texts_of(name, dataset) if "classification" in self.tasks_of(name) else None,
         )
 
     def transfer_sources(self) -> list[str]:
@@ -277,6 +257,7 @@ class Project:
         card = self.datasets[dataset]
         if isinstance(card, ClassificationCard):
             return ScoreSpec(
+                task="classification",
                 run=run,
                 seed=self.runs[run].seed or 0,
                 dataset=dataset,
@@ -285,6 +266,18 @@ class Project:
                 unmoved=attacks,
                 classes=card.classes,
                 classification=self.study.classification.model_copy(update={"normaliser": None}),
+            )
+        if isinstance(card, GenerationCard):
+            seed, split, shifts = self.runs[run].seed or 0, self.study.split, self.shifts_of(run, dataset)
+            return ScoreSpec(
+                task=card.task,
+                run=run,
+                seed=seed,
+                dataset=dataset,
+                split=split,
+                scoring=Scoring(),
+                shifts=shifts,
+                partial=self.partial_on(dataset),
             )
         return ScoreSpec(
             run=run,

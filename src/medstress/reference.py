@@ -12,6 +12,18 @@ from medstress.cards.attack import Attack, PromptJitter
 from medstress.cards.classification import ClassFolders, ClassificationCard, CleanNpz, LabelSheet, MedImeta, MedMnist
 from medstress.cards.dataset import DatasetCard
 from medstress.cards.download import Download
+from medstress.cards.generation import (
+    GenerationCard,
+    MeCoVqa,
+    MimicCxrVqa,
+    OmniMedVqa,
+    Ovqa,
+    QuestionSheet,
+    RocoV2,
+    Shift,
+    Slake,
+)
+from medstress.cards.judge import Judge
 from medstress.cards.model import ModelCard
 from medstress.cards.prompts import PromptSet
 from medstress.cards.segmentation import FolderSource, SegmentationCard, SheetSource, StackSource
@@ -34,6 +46,7 @@ def _tag(card: type[BaseModel], key: str) -> str:
 _SECTIONS: dict[str, type[BaseModel]] = {
     "A study: config/*.yaml": Study,
     "A set of prompts of a study, in `prompt_sets`": PromptSet,
+    "A judge of a study, in `judges`": Judge,
     "A data set card: config/datasets/*.yaml, for segmentation": SegmentationCard,
     "`source` of a segmentation data set: a folder": FolderSource,
     "`source` of a segmentation data set: a sheet": SheetSource,
@@ -44,6 +57,15 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "`source` of a classification data set: MedMNIST": MedMnist,
     "`source` of a classification data set: MedIMeta": MedImeta,
     "`source` of a classification data set: RobustMedCLIP's layout": CleanNpz,
+    "A data set card: config/datasets/*.yaml, `task: vqa`, `captioning` or `grounding`": GenerationCard,
+    "`source` of a data set of questions: a sheet": QuestionSheet,
+    "`source` of a data set of questions: OmniMedVQA": OmniMedVqa,
+    "`source` of a data set of questions: ROCOv2": RocoV2,
+    "`source` of a data set of questions: MeCoVQA": MeCoVqa,
+    "`source` of a data set of questions: SLAKE": Slake,
+    "`source` of a data set of questions: OVQA": Ovqa,
+    "`source` of a data set of questions: MIMIC-CXR-VQA": MimicCxrVqa,
+    "A shift in the data, in `shifts`": Shift,
     "`download` of a data set or model": Download,
     **{f"A model card: config/models/*.yaml, adapter {_tag(card, 'adapter')}": card for card in _members(ModelCard)},
     **{
@@ -153,4 +175,5 @@ def _default(field: FieldInfo) -> str:
         return ", ".join(f"`{key}: {list(item)}`" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(f"`{getattr(item, 'name', item)}`" for item in value) or "none"
-    return "none" if value in (None, "", {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    shown = str(value).lower() if isinstance(value, bool) else str(value).replace("\n", "\\n")  # one line of a table
+    return "none" if value in (None, "", {}) else f"`{shown}`"

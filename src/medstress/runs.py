@@ -3,7 +3,8 @@
 A study may name a run with its strategy alone, `tiny_sam+lora`: it stands for one run per training set and seed of the
 strategy's card, such as `tiny_sam+lora@nuclei~seed0`. Tables and figures put those together again under the family's
 name. An image-text model without a strategy stands for one run per prompt set, such as `clip~ensemble`, where the study
-has several.
+has several. A model that answers in words may be asked without the image, `tiny_vlm~no_image`, and about one data set
+alone, `tiny_vlm@minivqa_vqa`.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medstress.cards.classifier import ImageText
-from medstress.cards.model import ModelCard
+from medstress.cards.model import Generator, ModelCard
 from medstress.cards.strategy import Strategy
 from medstress.config import RUN_PATTERN, Study
 
@@ -20,7 +21,9 @@ from medstress.config import RUN_PATTERN, Study
 class Run:
     """One model as it is asked: adapted to `trainset` with one seed where it has a strategy.
 
-    trainset is `pooled` where a strategy trains on several data sets at once. prompts: the prompt set's name.
+    trainset is `pooled` where a strategy trains on several data sets at once. prompts: the prompt set's name. image:
+    whether the model is shown it; one that has learnt without images is asked without. only: the data set that it is
+    asked about, instead of all of its tasks.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Run:
     trainset: str | None = None
     seed: int | None = None
     prompts: str | None = None
+    image: bool = True
+    only: str | None = None
 
     @property
     def encoder(self) -> str:
@@ -37,8 +42,8 @@ class Run:
 
 
 def family_of(run: str) -> str:
-    """The run without its training set and seed: `tiny_sam+lora@nuclei~seed0` belongs to `tiny_sam+lora`."""
-    return re.sub(r"(@[a-z0-9_]+)?(~seed\d+)?$", "", run)
+    """The run without its data set and seed: `tiny_sam+lora@nuclei~seed0` belongs to `tiny_sam+lora`."""
+    return re.sub(r"@[a-z0-9_]+|~seed\d+$", "", run)
 
 
 def named_parts(run: str) -> dict[str, str | None]:
@@ -55,6 +60,8 @@ def adversarial_name(attack: str, run: str) -> str:
 
 POOLED = "pooled"
 """The training set of a strategy that trains on all its data sets at once."""
+NO_IMAGE = "no_image"
+"""The variant of a model that answers in words without having seen the image."""
 
 
 def expand(study: Study, models: Mapping[str, ModelCard], strategies: Mapping[str, Strategy]) -> Iterator[Run]:
@@ -66,6 +73,9 @@ def expand(study: Study, models: Mapping[str, ModelCard], strategies: Mapping[st
         parts = named_parts(name)
         model, strategy, variant = parts["model"], parts["strategy"], parts["variant"]
         assert model is not None
+        if strategy is None and isinstance(models[model], Generator):
+            yield Run(name, model, image=variant != NO_IMAGE, only=parts["trainset"])
+            continue
         if strategy is None:
             asked = _prompt_sets(study, models[model])
             for prompts in asked:
@@ -78,7 +88,8 @@ def expand(study: Study, models: Mapping[str, ModelCard], strategies: Mapping[st
             for seed in card.seeds:
                 if variant in (None, f"seed{seed}"):
                     full = f"{model}+{strategy}@{trainset}~seed{seed}"
-                    yield Run(full, model, strategy, trainset, seed, _prompt_sets(study, models[model])[0])
+                    prompts = _prompt_sets(study, models[model])[0]
+                    yield Run(full, model, strategy, trainset, seed, prompts, getattr(card, "images", True))
 
 
 def _prompt_sets(study: Study, card: ModelCard) -> list[str | None]:

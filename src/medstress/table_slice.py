@@ -1,10 +1,11 @@
 """What tables and figures need to know of a study."""
 
+from medstress.cards.generation import GenerationCard
 from medstress.perturb.catalogue import types_of
 from medstress.project import Project
 from medstress.runs import Run, family_of
 from medstress.severities import severity_of
-from medstress.specs import TableSpec
+from medstress.table_spec import TableSpec
 
 
 def table_spec(project: Project) -> TableSpec:
@@ -26,7 +27,9 @@ def table_spec(project: Project) -> TableSpec:
             for family in families
             if len(scored_on[family]) < len(study.datasets)
         },
-        baselines=[family for family, run in reversed(families.items()) if project.models[run.model].baseline],
+        baselines=[
+            family for family, run in reversed(families.items()) if project.models[run.model].baseline or not run.image
+        ],
         perturbations=made,
         fitting={name: fitting for name, fitting in on.items() if 0 < len(fitting) < len(study.datasets)},
         fixed=[name for name in made if project.is_fixed(name)],
@@ -38,6 +41,7 @@ def table_spec(project: Project) -> TableSpec:
         kept=[attack.name for attack in study.attacks if attack.keep_images],
         prompts={prompt.name: list(prompt.shares) for prompt in study.prompts},
         medical=[name for name in made if _is_medical(project, name)],
+        partial={name: some for name in study.datasets if (some := project.partial_on(name))},
         tasks={name: project.datasets[name].task for name in study.datasets},
         classification=study.classification,
         normalisers=_published_names(project),
@@ -47,6 +51,10 @@ def table_spec(project: Project) -> TableSpec:
             if run.strategy and (few_shot := project.strategies[run.strategy].few_shot)
         },
         adapted={family: _origin(project, run) for family, run in reversed(families.items()) if run.strategy},
+        shifts={name: names for name in study.datasets if (names := _shifts(project, name))},
+        no_image=_no_image(project),
+        judges={judge.name: judge.title for judge in study.judges},
+        caption_similarity=study.caption_encoder is not None,
         metrics=list(study.scoring.metrics),
         statistics=study.statistics,
     )
@@ -69,8 +77,33 @@ def _title(project: Project, run: Run) -> str:
     title = project.models[run.model].title
     if run.strategy:
         return f"{title} + {project.strategies[run.strategy].title}"
+    if not run.image:
+        return f"{title} without the image"
     several = run.prompts is not None and len(project.study.prompt_sets) > 1
     return f"{title}, {run.prompts} prompts" if several else title
+
+
+def _shifts(project: Project, dataset: str) -> list[str]:
+    card = project.datasets[dataset]
+    return [shift.name for shift in card.shifts] if isinstance(card, GenerationCard) else []
+
+
+def _no_image(project: Project) -> dict[str, str]:
+    """Of each family that has one: the same that is not shown the image.
+
+    A model as it is was asked without the image; an adapted one was adapted without images and is otherwise the same.
+    """
+    blind = {_sighted(project, run): family_of(run.name) for run in project.runs.values() if not run.image}
+    sighted = {family_of(run.name): _sighted(project, run) for run in project.runs.values() if run.image}
+    return {family: blind[what] for family, what in sighted.items() if what in blind}
+
+
+def _sighted(project: Project, run: Run) -> str:
+    """What a run would be if it were shown the image."""
+    if not run.strategy:
+        return f"{run.model} {run.only}"
+    shown = {"name": "", "title": "", "seeds": [0], "images": True}
+    return f"{run.model} {project.strategies[run.strategy].model_copy(update=shown).model_dump_json()}"
 
 
 def _published_names(project: Project) -> dict[str, str]:

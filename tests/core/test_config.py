@@ -27,10 +27,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = yaml.safe_load((tmp_path / "config/config.yaml").read_text())
     kept = {
-        "datasets": [name for name in study["datasets"] if name != "modality"],
+        "datasets": [name for name in study["datasets"] if name != "modality" and "minivqa" not in name],
         "attacked_datasets": ["brain_mri_tumour"],
-        "runs": [name for name in study["runs"] if not name.startswith(("tiny_clip", "majority_class"))],
-        "tables": [name for name in study["tables"] if not name.startswith("classification")],
+        "runs": [run for run in study["runs"] if not run.startswith(("tiny_clip", "tiny_vlm", "majority"))],
+        "tables": [name for name in study["tables"] if name.startswith(("segmentation", "trainable", "calibration"))],
     }
     spoil(tmp_path / "config/config.yaml", prompt_sets=None, classification=None, **kept)
     return tmp_path / "config"
@@ -59,7 +59,9 @@ def test_every_study_that_ships_is_valid(study, monkeypatch):
 def test_every_card_that_ships_is_valid(project):
     names = {kind: sorted(path.stem for path in (project / kind).glob("*.yaml")) for kind in ("datasets", "models")}
     untrained = {name: f"{name}+full@nuclei" for name in ("unet", "deeplabv3")}
-    runs = [untrained.get(name, name) for name in names["models"]]
+    # Some of the data sets may not be sent to the ones, and have nothing that the other could learn from.
+    apart = [name for name in names["models"] if name.startswith(("gemini", "gpt_4o_mini", "majority_answer"))]
+    runs = [untrained.get(name, name) for name in names["models"] if name not in apart]
     # What is corrupted already has to be read on a published scale.
     spoil(
         project / "config.yaml",
@@ -70,7 +72,9 @@ def test_every_card_that_ships_is_valid(project):
         attacks=[],
         attacked_datasets=[],
     )
-    assert len(load_project(project / "config.yaml").models) == len(names["models"])
+    assert len(load_project(project / "config.yaml").models) == len(runs)
+    spoil(project / "config.yaml", datasets=["minivqa_vqa"], runs=apart, figures=[])
+    assert len(load_project(project / "config.yaml").models) == len(apart)
 
 
 def test_the_committed_schema_is_the_one_the_models_make():

@@ -66,6 +66,25 @@ def test_what_is_written_is_read(kind, tmp_path):
     assert [item.name for item in path.parent.iterdir()] == ["record.parquet"]
 
 
+def test_questions_and_what_was_written(tmp_path):
+    asked = SampleRow(
+        "q",
+        "a/1",
+        "vqa",
+        question="Which?",
+        options=("CT", "MRI"),
+        answer="MRI",
+        answer_type="closed",
+        caption="a head",
+    )
+    write_rows(tmp_path / "samples.parquet", SampleRow, [asked, ROWS[SampleRow]])
+    assert read_rows(tmp_path / "samples.parquet", SampleRow) == [asked, ROWS[SampleRow]]
+    said = PredictionRow("q", "1", "clean", 0, None, "ok", text="It is\n[1, 2, 3, 4].", box=(1.0, 2.0, 3.0, 4.5))
+    refused = PredictionRow("q", "", "clean", 0, None, "refused", text="")
+    write_rows(tmp_path / "predictions.parquet", PredictionRow, [said, refused])
+    assert read_rows(tmp_path / "predictions.parquet", PredictionRow) == [said, refused]
+
+
 @pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.__name__)
 def test_empty_records_can_be_read(kind, tmp_path):
     write_rows(tmp_path / "r.parquet", kind, [])

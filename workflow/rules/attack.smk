@@ -11,7 +11,7 @@ rule attack:
     log:
         "<results>/logs/attack/{run}/{dataset}.log",
     conda:
-        "../../envs/environment.yaml"
+        model_environment
     threads: run_threads
     resources:
         gpu=run_gpus,
@@ -20,6 +20,7 @@ rule attack:
     params:
         spec=attack_spec,
         code=attack_code,
+        environment=own_environment,
         # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
         journal=f"results/{STUDY.study}/journal/attack",
     script:

@@ -12,18 +12,30 @@ def perturb_code(wildcards):
 
 def code_of_run(run, stage):
     card = PROJECT.models[run.model]
-    adapting = [ADAPTING[card.task]] if run.strategy else []
-    return fingerprint(stage, ADAPTERS[card.adapter], *adapting)
+    adapting = [by_task(ADAPTING, run.name)] if run.strategy else []
+    return in_environment(card, stage, ADAPTERS[card.adapter], *adapting)
+
+
+def in_environment(card, *modules):
+    # Other versions of packages may answer otherwise, so what was answered with them is not reused.
+    return fingerprint(*modules) + environment_key(getattr(card, "environment", None))
+
+
+def by_task(modules, run):
+    tasks = PROJECT.tasks_of(run)
+    return next(module for task, module in modules.items() if task in tasks)
 
 
 # The modules behind a stage, by what the run is asked.
 ADAPTING = {
     "segmentation": "medstress.adapt.trainable",
     "classification": "medstress.adapt.image_encoder",
+    "vqa": "medstress.adapt.finetune_generator",
 }
 FINETUNE = {
     "segmentation": "medstress.adapt.finetune",
     "classification": "medstress.adapt.finetune_classifier",
+    "vqa": "medstress.adapt.finetune_generator",
 }
 ATTACK = {
     "segmentation": "medstress.attack.segmentation",
@@ -32,6 +44,9 @@ ATTACK = {
 SCORE = {
     "segmentation": "medstress.score.segmentation",
     "classification": "medstress.score.classification",
+    "vqa": "medstress.score.vqa",
+    "captioning": "medstress.score.captioning",
+    "grounding": "medstress.score.grounding",
 }
 
 
@@ -39,27 +54,36 @@ def predict_code(wildcards):
     return code_of_run(PROJECT.runs[wildcards.run], "medstress.models.predict")
 
 
+def answer_code(wildcards):
+    return code_of_run(PROJECT.runs[wildcards.run], "medstress.answers.dataset")
+
+
+def judge_code(wildcards):
+    card = PROJECT.models[model_of(wildcards)]
+    return in_environment(card, "medstress.answers.judging", ADAPTERS[card.adapter])
+
+
 def embed_code(wildcards):
     return code_of_run(run_of(wildcards), "medstress.models.embed")
 
 
 def embed_texts_code(wildcards):
-    adapter = ADAPTERS[PROJECT.models[wildcards.model].adapter]
-    return fingerprint("medstress.models.embed_texts", adapter)
+    card = PROJECT.models[wildcards.model]
+    return in_environment(card, "medstress.models.embed_texts", ADAPTERS[card.adapter])
 
 
 def finetune_code(wildcards):
     run = PROJECT.runs[wildcards.run]
-    return code_of_run(run, FINETUNE[PROJECT.task_of(run.name)])
+    return code_of_run(run, by_task(FINETUNE, run.name))
 
 
 def attack_code(wildcards):
     run = PROJECT.runs[wildcards.run]
-    return code_of_run(run, ATTACK[PROJECT.task_of(run.name)])
+    return code_of_run(run, by_task(ATTACK, run.name))
 
 
 def score_code(wildcards):
-    return fingerprint(SCORE[PROJECT.task_of(wildcards.run)])
+    return fingerprint(SCORE[PROJECT.datasets[wildcards.dataset].task])
 
 
 def table_code(wildcards):

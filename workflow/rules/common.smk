@@ -4,16 +4,18 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from medstress import fetch_slice
+from medstress import answer_slice, classify_slice, fetch_slice, judge_slice
 from medstress.configfile import load_project
 from medstress.devices import count_gpus
+from medstress.environment import environment_key
 from medstress.errors import MedstressError
 from medstress.figures.registry import FIGURES
 from medstress.fetch.plan import MODELS, STAMP
 from medstress.fetch_slice import fetched_datasets, fetched_weights
 from medstress.fingerprint import fingerprint
-from medstress.models.registry import ADAPTERS, weight_files
+from medstress.models.registry import ADAPTERS, files_of_folder, weight_files
 from medstress.perturb.registry import PERTURBATIONS
+from medstress.specs import EmbedCaptionsSpec
 from medstress.stage import check_writable
 from medstress.table_slice import table_spec as table_slice
 from medstress.tables.registry import TABLES
@@ -26,6 +28,8 @@ FOLDERS = [
     "embeddings",
     "attacked",
     "predictions",
+    "judged",
+    "captions",
     "scores",
     "tables",
     "figures",
@@ -51,13 +55,15 @@ def one_of(names):
 
 PROJECT = load()
 STUDY = PROJECT.study
+JUDGES = judge_slice.judges(PROJECT)
 KEPT_IMAGES = (
     {"images": "<results>/attacked/{run}/{dataset}.images.parquet"}
     if PROJECT.keeps_images
     else {}
 )
-SEGMENTING = [run for run in PROJECT.runs if PROJECT.task_of(run) == "segmentation"]
-CLASSIFYING = [run for run in PROJECT.runs if run not in SEGMENTING]
+SEGMENTING = [run for run in PROJECT.runs if "segmentation" in PROJECT.tasks_of(run)]
+CLASSIFYING = [run for run in PROJECT.runs if "classification" in PROJECT.tasks_of(run)]
+ANSWERING = [run for run in PROJECT.runs if run not in SEGMENTING + CLASSIFYING]
 SCORED = [(run, dataset) for run in PROJECT.runs for dataset in PROJECT.scored_on(run)]
 FETCHED = sorted(
     {*fetched_datasets(PROJECT).values(), *fetched_weights(PROJECT).values()}
@@ -77,6 +83,12 @@ RECORDS = {
     "predictions": [
         f"<results>/predictions/{run}/{dataset}.parquet" for run, dataset in SCORED
     ],
+    "judged": [
+        f"<results>/judged/{judge}/{run}/{dataset}.parquet"
+        for judge in JUDGES
+        for run, dataset in judge_slice.judged(PROJECT)
+    ],
+    "ratings": STUDY.ratings,
     "scores": [f"<results>/scores/{run}/{dataset}.parquet" for run, dataset in SCORED],
     "training": [
         f"<results>/checkpoints/{run.name}/training.json"

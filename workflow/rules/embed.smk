@@ -12,7 +12,7 @@ rule embed:
     wildcard_constraints:
         encoder=one_of(PROJECT.encoders),
     conda:
-        "../../envs/environment.yaml"
+        model_environment
     threads: run_threads
     resources:
         gpu=run_gpus,
@@ -21,6 +21,7 @@ rule embed:
     params:
         spec=embed_spec,
         code=embed_code,
+        environment=own_environment,
         # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
         journal=f"results/{STUDY.study}/journal/embed",
     script:

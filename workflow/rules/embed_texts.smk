@@ -9,7 +9,7 @@ rule embed_texts:
     wildcard_constraints:
         model=one_of(PROJECT.image_text_models),
     conda:
-        "../../envs/environment.yaml"
+        model_environment
     threads: run_threads
     resources:
         gpu=run_gpus,
@@ -18,5 +18,6 @@ rule embed_texts:
     params:
         spec=embed_texts_spec,
         code=embed_texts_code,
+        environment=own_environment,
     script:
         "../../scripts/embed_texts.py"

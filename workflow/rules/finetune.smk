@@ -10,7 +10,7 @@ rule finetune:
     log:
         "<results>/logs/finetune/{run}.log",
     conda:
-        "../../envs/environment.yaml"
+        model_environment
     threads: run_threads
     resources:
         gpu=run_gpus,
@@ -19,6 +19,7 @@ rule finetune:
     params:
         spec=finetune_spec,
         code=finetune_code,
+        environment=own_environment,
         # Not an output: Snakemake deletes outputs before a job starts, and the state is what a killed job left.
         journal=f"results/{STUDY.study}/journal/finetune",
     script:

@@ -4,6 +4,13 @@ def fetched_files(wildcards):
     return [f"{folder}/{STAMP}"] if folder else []
 
 
+def own_sheet(wildcards):
+    # A corrected sheet makes the data set anew. One that is not there is for the job to name.
+    sheet = getattr(PROJECT.datasets[wildcards.dataset].source, "sheet", None)
+    fetched = wildcards.dataset in fetched_datasets(PROJECT)
+    return [sheet] if sheet and not fetched and Path(sheet).is_file() else []
+
+
 def true_labels(wildcards):
     # What is read from disk is compared with the labels of the clean images.
     samples = f"<results>/datasets/{wildcards.dataset}/samples.parquet"
@@ -27,7 +34,10 @@ def run_of(wildcards):
 
 
 def model_of(wildcards):
-    # Of a rule about one model, whatever runs it has, or about one run or encoder.
+    # Of a rule about one model, whatever runs it has, or about one run or encoder; of a judge the model that it is.
+    judge = getattr(wildcards, "judge", None)
+    if judge:
+        return JUDGES[judge].model
     return getattr(wildcards, "model", None) or run_of(wildcards).model
 
 
@@ -76,6 +86,38 @@ def attacked_answers(wildcards):
     answers = f"<results>/attacked/{run}/{dataset}.parquet"
     made = PROJECT.attacked(run) and dataset in PROJECT.attacked_datasets
     return [answers] if made else []
+
+
+def judged_answers(wildcards):
+    # What the first judge says is scored; a table compares all.
+    run, dataset = wildcards.run, wildcards.dataset
+    asked = (run, dataset) in judge_slice.judged(PROJECT)
+    return [
+        f"<results>/judged/{judge}/{run}/{dataset}.parquet"
+        for judge in list(JUDGES)[:1]
+        if asked
+    ]
+
+
+def encoder_files(wildcards):
+    return [str(path) for path in files_of_folder(Path(STUDY.caption_encoder))]
+
+
+def embedded_captions(wildcards):
+    run, dataset = wildcards.run, wildcards.dataset
+    captions = PROJECT.datasets[dataset].task == "captioning"
+    record = f"<results>/captions/{run}/{dataset}.parquet"
+    return [record] if captions and STUDY.caption_encoder else []
+
+
+def own_environment(wildcards):
+    # The file that a model's card names, if any: the job refuses to run anywhere else.
+    return getattr(PROJECT.models[model_of(wildcards)], "environment", None) or ""
+
+
+def model_environment(wildcards):
+    own = own_environment(wildcards)
+    return str(Path(own).absolute()) if own else "../../envs/environment.yaml"
 
 
 def run_gpus(wildcards):

@@ -13,7 +13,7 @@ rule predict:
     wildcard_constraints:
         run=one_of(SEGMENTING),
     conda:
-        "../../envs/environment.yaml"
+        model_environment
     threads: run_threads
     resources:
         gpu=run_gpus,
@@ -22,6 +22,7 @@ rule predict:
     params:
         spec=predict_spec,
         code=predict_code,
+        environment=own_environment,
         # Not an output: Snakemake deletes outputs before a job starts, and the journal is what a killed job left.
         journal=f"results/{STUDY.study}/journal/predict",
     script:

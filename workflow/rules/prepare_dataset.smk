@@ -1,7 +1,8 @@
 # Raw files and a card become images and samples.
 rule prepare_dataset:
     input:
-        fetched_files,
+        fetched=fetched_files,
+        sheet=own_sheet,
     output:
         images="<results>/datasets/{dataset}/images.parquet",
         samples="<results>/datasets/{dataset}/samples.parquet",

@@ -6,6 +6,8 @@ rule score:
         perturbed=seen_records,
         attacked=attacked_answers,
         predictions="<results>/predictions/{run}/{dataset}.parquet",
+        judged=judged_answers,
+        embedded=embedded_captions,
     output:
         "<results>/scores/{run}/{dataset}.parquet",
     log:

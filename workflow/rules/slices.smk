@@ -24,16 +24,36 @@ def predict_spec(wildcards):
     return PROJECT.predict_spec(wildcards.run, wildcards.dataset).model_dump_json()
 
 
+def answer_spec(wildcards):
+    return answer_slice.answer_spec(
+        PROJECT, wildcards.run, wildcards.dataset
+    ).model_dump_json()
+
+
 def embed_spec(wildcards):
-    return PROJECT.embed_spec(wildcards.encoder, wildcards.dataset).model_dump_json()
+    return classify_slice.embed_spec(
+        PROJECT, wildcards.encoder, wildcards.dataset
+    ).model_dump_json()
 
 
 def embed_texts_spec(wildcards):
-    return PROJECT.embed_texts_spec(wildcards.model).model_dump_json()
+    return classify_slice.embed_texts_spec(PROJECT, wildcards.model).model_dump_json()
 
 
 def classify_spec(wildcards):
-    return PROJECT.classify_spec(wildcards.run, wildcards.dataset).model_dump_json()
+    return classify_slice.classify_spec(
+        PROJECT, wildcards.run, wildcards.dataset
+    ).model_dump_json()
+
+
+def judge_spec(wildcards):
+    return judge_slice.judge_spec(
+        PROJECT, wildcards.judge, wildcards.run, wildcards.dataset
+    ).model_dump_json()
+
+
+def embed_captions_spec(wildcards):
+    return EmbedCaptionsSpec(encoder=STUDY.caption_encoder).model_dump_json()
 
 
 def attack_spec(wildcards):
