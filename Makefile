@@ -25,8 +25,9 @@ demo: $(VENV)/installed
 	    --report "$$($(BIN)/medstress folder $(STUDY))/report.html" --report-after-run
 	@$(BIN)/medstress outputs $(STUDY)
 
+# Two at a time: tests that wait for a scheduler leave a core to the others.
 test: $(VENV)/installed-test lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-extras: $(EXTRAS_VENV)/installed
 	$(EXTRAS_VENV)/bin/python -m pytest tests/extras

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medstress.config import Study
 from medstress.configfile import load_project
 from tests.conftest import ROOT
 from tests.scenarios.workflow import copy_project, environment
@@ -24,6 +23,7 @@ PAGES = [
     "docs/development.md",
     "docs/slurm.md",
     "docs/models.md",
+    "docs/vlm.md",
     "docs/datasets.md",
     "docs/benchmarks.md",
 ]
@@ -46,6 +46,9 @@ RUN = {
     "snakemake --profile local",
     "snakemake --profile local results/demo/tables/segmentation_main.csv",
     "snakemake results/ci/tables/segmentation_main.csv --profile local --configfile config/ci.yaml",
+    "snakemake --profile local results/demo/tables/vqa_main.csv",
+    "snakemake --profile local results/demo/tables/vqa_shifts.csv",
+    "medstress rating-sheet results/demo minivqa_vqa tiny_vlm results/rating --count 10",
     "medstress schema",
     "medstress list --modality microscopy",
     "medstress perturb resources/embedded/nuclei results/nuclei_c --modality microscopy --types jpeg,path_bubbles "
@@ -159,6 +162,41 @@ def test_few_shot_runs_are_compared_with_what_they_start_from(demo):
     assert (row["few_shot_source"], row["n_shots"]) == ("train", 4)
 
 
+TUNED = [f"tiny_vlm+vlm_{how}" for how in ("lora", "lora_no_image", "lora_organ_unseen", "ia3", "prompt", "full")]
+ASKED = ["majority_answer", "tiny_vlm", "tiny_vlm~no_image"]
+
+
+def test_answers_stand_beside_the_majority_and_the_question_alone(demo):
+    for task, metric, runs in (
+        ("vqa", "closed_accuracy", ASKED + TUNED),
+        ("captioning", "cider_d", ASKED),
+        ("grounding", "box_iou", ASKED),
+    ):
+        table = pd.read_csv(demo[0] / f"results/demo/tables/{task}_main.csv")
+        table = table[table["metric"] == metric].set_index("run")
+        assert list(table.index) == runs
+        assert (table[["n_failed", "n_refused"]] == 0).all(axis=None)
+        assert set(table.loc[["majority_answer", "tiny_vlm~no_image"], "beats_baselines"]) == {"baseline"}
+        # Without the image, nothing that is done to it can change an answer; the true box still moves.
+        assert (table.loc["tiny_vlm~no_image", "drop"] == 0) == (task != "grounding")
+        assert table.loc["tiny_vlm", "drop"] != 0
+        levels = pd.read_csv(demo[0] / f"results/demo/tables/{task}_levels.csv")
+        assert set(levels["level"]) == {0, 1, 2, 3, 4, 5}
+
+
+def test_shifts_in_the_data_stand_beside_perturbations(demo):
+    table = pd.read_csv(demo[0] / "results/demo/tables/vqa_shifts.csv")
+    table = table[table["metric"] == "closed_accuracy"]
+    real = table[table["shift"] == "organ_unseen"].set_index("run")
+    # Of tuned runs the one that saw no image of these organs, and no other.
+    assert list(real.index) == [*ASKED, "tiny_vlm+vlm_lora_organ_unseen"]
+    assert (real[["n_iid_samples", "n_ood_samples"]] > 0).all(axis=None)
+    made = table[table["shift"] == "perturbations"].set_index("run")
+    assert list(made.index) == ASKED + TUNED
+    assert made.loc["tiny_vlm", "explained_iid"] > 0
+    assert made.loc["tiny_vlm+vlm_lora", "explained_iid"] > 0
+
+
 def test_the_report_needs_no_network(demo):
     report = (demo[0] / "results/demo/report.html").read_text()
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']https?://", report)
@@ -170,7 +208,7 @@ def test_every_table_and_figure_comes_in_every_format(demo):
     results = demo[0] / "results/demo"
     for table in load_project(ROOT / "config" / "config.yaml").study.tables:
         assert {path.suffix for path in (results / "tables").glob(f"{table}.*")} >= {".csv", ".md", ".tex", ".parquet"}
-    for figure in Study.model_fields["figures"].default:
+    for figure in ("severity_curves", "image_grid"):
         assert {path.suffix for path in (results / "figures").glob(f"{figure}.*")} >= {".svg", ".png"}
 
 
