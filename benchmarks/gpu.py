@@ -2,12 +2,11 @@
 
     python -m benchmarks.gpu
 
-Prints the table for docs/benchmarks.md; without a CUDA device it says so and measures nothing. Weights are drawn: speed
-does not depend on them, and agreement is measured between the two ways on the same ones.
+Then that of a vision-language model, by batch. Prints the tables for docs/benchmarks.md; without a CUDA device it says
+so and measures nothing. Weights are drawn: speed does not depend on them, and agreement is measured between the two
+ways on the same ones.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import SamConfig, SamModel
 
+from benchmarks import gpu_answers
+from benchmarks.timing import seconds_of
 from medstress.models.precision import Precision
 from medstress.models.segmentation.medsam import MedSamPixels
 from medstress.models.segmentation.sam import SamSegmenter
@@ -29,7 +30,6 @@ WANTED = 8.0
 # Of bf16 against fp32: products have 8 bits, sums are fp32. Pixels whose logit is near 0 may change sides.
 LARGEST_DIFFERENCE = 0.1
 LEAST_AGREEMENT = 0.995
-_ROUNDS = 3
 # A product is timed for as long as this, in seconds, once its kernel is chosen.
 _MATMUL_SECONDS = 0.5
 
@@ -50,25 +50,6 @@ class Agreement:
 
     difference: float
     signs: float
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for what the device was asked for; a CPU is done when it returns."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(run: Callable[[], object], device: torch.device, rounds: int = _ROUNDS) -> float:
-    """The shortest wall time of some rounds, after one that warms up."""
-    run()
-    times = []
-    for _ in range(rounds):
-        synchronise(device)
-        started = time.perf_counter()
-        run()
-        synchronise(device)
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def matmul_tflops(device: torch.device, dtype: torch.dtype, side: int) -> float:
@@ -206,6 +187,7 @@ def main() -> int:
     )
     wrong = verdict_of(ways, agreement)
     print("\n".join(f"NOT REACHED: {text}." for text in wrong) or "All as wanted.")
+    print("\n".join(["", *gpu_answers.measure(gpu_answers.medgemma_size(), device, torch.bfloat16)]))
     return int(bool(wrong))
 
 

@@ -1,7 +1,7 @@
 """Prints what a benchmark run says: milliseconds per stored image, SSIM against scikit-image, models against loops.
 
-All figures are of the fastest round: processor time, which other work on the machine changes little; of classifiers the
-time of the clock.
+All figures are of the fastest round: processor time, which other work on the machine changes little; of classifiers,
+the journal of answers and a server the time of the clock.
 """
 
 import json
@@ -79,3 +79,19 @@ if per_answer:
     for (kind, name), value in per_answer.items():
         ratio = value / per_answer[kind, "classify_medstress"]
         print(f"{f'{name}, {kind}':42} {1e3 * value:12.2f} {ratio:6.1f}")
+
+answers = {case["params"]["task"]: case for case in everything if "answered" in case["extra_info"]}
+if answers:
+    print(f"\n{'':58} {'ms an answer':>12} {'ratio':>6}")
+    for task, case in answers.items():
+        ours = case["stats"]["min"]
+        for name, value in {"the card's batch": ours, **case["extra_info"]["ways"]}.items():
+            each = 1e3 * value / case["extra_info"]["answered"]
+            print(f"{f'tiny_vlm, {task}: {name}':58} {each:12.2f} {value / ours:6.1f}")
+
+items = {case["extra_info"]["what"]: case for case in everything if "what" in case["extra_info"]}
+if items:
+    print(f"\n{'':56} {'seconds':>8} {'us each':>9} {'a second':>9}")
+    for what, case in items.items():
+        each = case["stats"]["min"] / case["extra_info"]["items"]
+        print(f"{what:56} {case['stats']['min']:8.2f} {1e6 * each:9.1f} {1 / each:9.0f}")
