@@ -54,7 +54,15 @@ def test_without_a_handler_signals_stay_as_they_are(server):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_control_c_ends_the_run_and_a_second_one_at_once(server):
+@pytest.fixture
+def control_c():
+    # A shell starts what it runs in the background with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_ends_the_run_and_a_second_one_at_once(server, control_c):
     def fault(request, before):
         if len(server.requests) == 20:
             os.kill(os.getpid(), signal.SIGINT)

@@ -135,7 +135,7 @@ def test_data_that_may_not_leave_are_sent_to_nobody(paid: Paid) -> None:
         card.write_text(before)
     assert done.returncode
     for run in MODELS:
-        assert f"somebody else runs {run}, which minivqa_vqa forbid by third_party_api" in done.stdout
+        assert f"{run} runs on somebody else's, and minivqa_vqa must not be sent there" in done.stdout
     assert not paid.server.requests
 
 

@@ -154,7 +154,7 @@ def test_medfm_robust_is_planned_for_a_cluster_without_weights_and_data(tmp_path
         "finetune": len(LOCAL),
         "answer": answers,
         "score": answers,
-        "table": 5,
+        "table": 8,
     }
     assert {rule: jobs.get(rule) for rule in expected} == expected
     assert "judge" not in jobs
@@ -173,6 +173,6 @@ def test_sure_vqa_is_planned_for_a_cluster_without_weights_and_data(tmp_path: Pa
         "answer": answers,
         "judge": 2 * answers,
         "score": answers,
-        "table": 4,
+        "table": 5,
     }
     assert {rule: jobs.get(rule) for rule in expected} == expected

@@ -97,8 +97,8 @@ class Workflow:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user who has activated the virtual environment."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
+    """The environment of a user who has activated the virtual environment, and runs no tests."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("SNAKEMAKE_", "PYTEST_"))}
     return clean | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
