@@ -215,9 +215,9 @@ def write_columns(path: Path, kind: type[R], columns: Mapping[str, Any]) -> None
             sink.write_table(table.slice(start, _GROUP_ROWS[kind]).combine_chunks())
 
 
-def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+def _open(path: Path, schema: pa.Schema, coded: Sequence[str] = ()) -> pq.ParquetFile:
     try:
-        opened = pq.ParquetFile(path)
+        opened = pq.ParquetFile(path, read_dictionary=list(coded))
     except FileNotFoundError:
         raise MedstressError(f"{path}: no such record. Run the rule that makes it: snakemake {path}") from None
     except pa.ArrowInvalid as error:
@@ -238,8 +238,8 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
     return opened
 
 
-def _groups_of(path: Path, schema: pa.Schema, columns: list[str]) -> Iterator[pa.Table]:
-    opened = _open(path, schema)
+def _groups_of(path: Path, schema: pa.Schema, columns: list[str], coded: Sequence[str] = ()) -> Iterator[pa.Table]:
+    opened = _open(path, schema, coded)
     for index in range(opened.num_row_groups):
         try:
             table = opened.read_row_group(index, columns=columns)
@@ -267,12 +267,23 @@ def read_rows(path: Path, kind: type[R], *, pixels: bool = True) -> list[R]:
     return [row for group in read_groups(path, kind, pixels=pixels) for row in group]
 
 
-def read_tables(paths: Sequence[Path], kind: type[Row], columns: list[str] | None = None) -> pa.Table:
+def read_tables(
+    paths: Sequence[Path], kind: type[Row], columns: list[str] | None = None, *, coded: bool = False
+) -> pa.Table:
     """The records of one kind as one Arrow table, in the order given; for the tables and figures floor.
 
+    With `coded`, texts are dictionaries and numbers into them, which millions of rows of a few names need.
     Raises MedstressError where a file is missing, damaged or has another schema.
     """
     schema = _SCHEMAS[kind]
     asked = columns or schema.names
-    empty = schema.empty_table().select(asked)
-    return pa.concat_tables([empty, *(table for path in paths for table in _groups_of(path, schema, asked))])
+    texts = [name for name in asked if coded and schema.field(name).type == pa.string()]
+    parts = [table for path in paths for table in _groups_of(path, schema, asked, texts)]
+    return pa.concat_tables(parts) if parts else _without_rows(schema, asked, texts)
+
+
+def _without_rows(schema: pa.Schema, columns: list[str], coded: Sequence[str]) -> pa.Table:
+    kinds = {
+        name: pa.dictionary(pa.int32(), pa.string()) if name in coded else schema.field(name).type for name in columns
+    }
+    return pa.schema(list(kinds.items())).empty_table()

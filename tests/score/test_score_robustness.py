@@ -72,8 +72,14 @@ def test_runs_and_metrics_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_no_clean_score(tmp_path: Path) -> None:
+    rows = [row("a", "jpeg", 1, 0.8), row("b", "jpeg", 1, 0.7)]
+    pairs = paired_drops(frame_of(tmp_path, rows))
+    assert pairs["outcome"].tolist() == ["no_clean", "no_clean"]
+    assert not pairs["scored"].any()
+    assert pairs["drop"].isna().all()
+    # Of some objects alone, and not of others: not a hole, but a damaged record.
     with pytest.raises(MedstressError, match=r"1 scores have no clean score.*toy/model/0/s-a/a/iou"):
-        paired_drops(frame_of(tmp_path, [row("a", "jpeg", 1, 0.8)]))
+        paired_drops(frame_of(tmp_path, [*rows, row("b", "clean", 0, 0.9)]))
 
 
 def test_nothing_is_kept_of_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -46,19 +47,31 @@ def estimate(
     have the same interval in every table, and runs on one data set are resampled alike.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if not numbers.size:
         return Estimate(None, None, None, 0, 0)
+    codes = codes_of(groups)
     # Sums run in one order, so that the order of rows cannot change the last digit.
     order = np.lexsort((numbers, codes))
     sums = np.bincount(codes[order], weights=numbers[order]).astype(np.float64)
     counts = np.bincount(codes)
     mean = float(sums.sum() / numbers.size)
-    if names.size < statistics.min_groups:
-        return Estimate(mean, None, None, numbers.size, names.size)
+    if sums.size < statistics.min_groups:
+        return Estimate(mean, None, None, numbers.size, sums.size)
     means = _resampled_means(sums, counts, dataset, statistics.resamples)
-    low, high = interval(mean, means, names.size, statistics.confidence, limits)
-    return Estimate(mean, low, high, numbers.size, names.size)
+    low, high = interval(mean, means, sums.size, statistics.confidence, limits)
+    return Estimate(mean, low, high, numbers.size, sums.size)
+
+
+def codes_of(groups: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Numbers of groups, int [n], from their names, str [n]: 0 for the first name that occurs in their sorted order."""
+    if not (isinstance(groups, pd.Series) and isinstance(groups.dtype, pd.CategoricalDtype)):
+        return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    # Categories are few and rows many, whose texts take long to sort.
+    codes = groups.cat.codes.to_numpy()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(groups.cat.categories)))
+    places = np.empty(len(groups.cat.categories), np.intp)
+    places[used[np.argsort(np.asarray(groups.cat.categories[used], dtype=str))]] = np.arange(len(used))
+    return places[codes]
 
 
 def interval(
@@ -108,12 +121,35 @@ def draws(size: int, dataset: str, resamples: int) -> Iterator[npt.NDArray[np.in
         yield random.integers(0, size, size=(min(at_once, resamples - start), size))
 
 
+def _times_drawn(size: int, dataset: str, resamples: int) -> Iterator[npt.NDArray[np.float64]]:
+    """How often resamples draw each group, [resamples, size] in parts."""
+    if 0 < size * resamples <= _DRAWS_AT_ONCE:
+        yield _all_times_drawn(size, dataset, resamples)
+    else:
+        yield from map(_times, draws(size, dataset, resamples))
+
+
+@lru_cache(maxsize=8)
+def _all_times_drawn(size: int, dataset: str, resamples: int) -> npt.NDArray[np.float64]:
+    # A table has hundreds of cells with the same groups.
+    return np.concatenate([_times(drawn) for drawn in draws(size, dataset, resamples)])
+
+
+def _times(drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    size = drawn.shape[1]
+    places = drawn + size * np.arange(len(drawn))[:, None]
+    return np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+
+
 def _resampled_means(
     sums: npt.NDArray[np.float64], counts: npt.NDArray[np.intp], dataset: str, resamples: int
 ) -> npt.NDArray[np.float64]:
     """float64 [resamples]: the mean of each resample of groups, whose sums and counts are [groups]."""
-    parts = [sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1) for drawn in draws(sums.size, dataset, resamples)]
-    return np.concatenate(parts)
+    # Scaled so that no sum of a resample exceeds 2**53, up to which float64 holds every whole number.
+    power = 52 - int(np.frexp(sums.size * np.abs(sums).max())[1])
+    columns = np.stack([np.rint(np.ldexp(sums, power)), counts], axis=1)
+    drawn = np.concatenate([times @ columns for times in _times_drawn(sums.size, dataset, resamples)])
+    return np.asarray(np.ldexp(drawn[:, 0] / drawn[:, 1], -power), dtype=np.float64)
 
 
 def resampled_together(
@@ -123,13 +159,10 @@ def resampled_together(
 
     `sums` and `counts` of each group in each cell: [cells, groups]. A mean of nothing is NaN.
     """
-    size = sums.shape[1]
     whole = np.rint(sums * _FIXED_POINT)
-    parts = []
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts.append(sums.sum(axis=1)[None] / counts.sum(axis=1)[None])
-        for drawn in draws(size, dataset, resamples):
-            places = drawn + size * np.arange(len(drawn))[:, None]
-            times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
-            parts.append((times @ whole.T) / (times @ counts.T) / _FIXED_POINT)
-    return np.concatenate(parts)
+        parts = [
+            (times @ whole.T) / (times @ counts.T) / _FIXED_POINT
+            for times in _times_drawn(sums.shape[1], dataset, resamples)
+        ]
+        return np.concatenate([sums.sum(axis=1)[None] / counts.sum(axis=1)[None], *parts])
