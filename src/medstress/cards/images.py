@@ -90,6 +90,10 @@ class ImageSet(Strict):
         description="How many images there must be in a split, or in `all`, before any limit; checked. A volume counts "
         "once.",
     )
+    stand_in: bool = Field(
+        False,
+        description="Whether it stands in for larger data sets, so that no claim about these can be tested on it.",
+    )
     licence: str = Field(description="Licence of the data.")
     reference: str = Field("", description="Where the data comes from, for people.")
 

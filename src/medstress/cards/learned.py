@@ -14,6 +14,10 @@ class Learned(Strict):
     name: Name
     title: str
     baseline: bool = False
+    stand_in: bool = Field(
+        False,
+        description="Whether it stands in for larger models, so that no claim about these can be tested on it.",
+    )
     gpu: int = Field(1, ge=0, le=1, description="GPUs that a job asks the scheduler for.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if there is one. cuda: an error where there is none."
