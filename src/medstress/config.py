@@ -135,7 +135,7 @@ class ClassScoring(Strict):
 class Statistics(Strict):
     """How intervals are made."""
 
-    resamples: int = Field(2000, ge=100, description="Bootstrap resamples of groups.")
+    resamples: int = Field(10_000, ge=100, description="Bootstrap resamples of groups.")
     confidence: float = Field(0.95, gt=0, lt=1)
     min_groups: int = Field(5, ge=2, description="With fewer groups the interval cell says `few groups`.")
 
@@ -190,11 +190,16 @@ class Study(Strict):
     scoring: Scoring = Scoring()
     classification: ClassScoring = ClassScoring()
     statistics: Statistics = Statistics()
+    claims: list[Name] | None = Field(
+        None,
+        description="Claims that the table `claims` tests: cards in config/claims, or in claims/ beside the study. "
+        "Without this key, all that are of a task which the study has.",
+    )
     tables: list[TableName] = Field(
         default_factory=list, description="Without this key, the main ones of the tasks that the study has."
     )
     figures: list[FigureName] = Field(
-        default_factory=list, description="Without this key, all where the study has segmentation."
+        default_factory=list, description="Without this key, all that have something to show in the study."
     )
 
     @model_validator(mode="after")
@@ -213,6 +218,7 @@ class Study(Strict):
             "prompt_sets": [one.name for one in self.prompt_sets],
             "judges": [judge.name for judge in self.judges],
             "ratings": self.ratings,
+            "claims": self.claims or [],
             "scoring.metrics": self.scoring.metrics,
             "classification.metrics": self.classification.metrics,
             "tables": self.tables,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from typing import get_args
 
 from medstress.cards.classification import ClassificationCard
 from medstress.cards.classifier import ImageText
@@ -11,14 +12,15 @@ from medstress.cards.generator import GeminiApi, MajorityAnswer, OpenAiApi
 from medstress.cards.model import Generator, ModelCard, tasks_of
 from medstress.cards.strategy import Strategy
 from medstress.config import Study
-from medstress.names import FigureName, TableName, Task
+from medstress.names import FigureName, Modality, TableName, Task
+from medstress.perturb.registry import PERTURBATIONS
 from medstress.problems import Key, Problem, line_of
 from medstress.runs import family_of, named_parts
 
 ALEXNET = "alexnet"
 """The normaliser that stands for published errors."""
 _TASK_OF_TABLE = {
-    "segmentation": ("segmentation_", "published_"),
+    "segmentation": ("segmentation_", "published_summary", "published_by_level"),
     "classification": ("classification_",),
     "vqa": ("vqa_",),
     "captioning": ("captioning_",),
@@ -32,7 +34,9 @@ _USUAL_TABLES: dict[Task, tuple[TableName, ...]] = {
     "captioning": ("captioning_main", "captioning_levels"),
     "grounding": ("grounding_main", "grounding_levels"),
 }
-_USUAL_FIGURES: list[FigureName] = ["severity_curves", "image_grid"]
+_TURNING: tuple[Task, ...] = ("classification", "vqa", "grounding")
+"""Tasks whose answers are right or wrong."""
+_FEWEST_SPOKES = 3
 
 
 def with_usual_outputs(study: Study, datasets: Mapping[str, DatasetCard]) -> Study:
@@ -41,9 +45,51 @@ def with_usual_outputs(study: Study, datasets: Mapping[str, DatasetCard]) -> Stu
     tables = [table for task, usual in _USUAL_TABLES.items() if task in about for table in usual]
     usual = {
         "tables": [*tables, "calibration"],
-        "figures": _USUAL_FIGURES if "segmentation" in about else [],
+        "figures": [name for name in get_args(FigureName) if _lacks(study, datasets, name) is None],
     }
     return study.model_copy(update={key: names for key, names in usual.items() if key not in study.model_fields_set})
+
+
+def _lacks(study: Study, datasets: Mapping[str, DatasetCard], figure: FigureName) -> str | None:
+    """What a study would have to be for a figure to have anything to show; None where it is."""
+    about = {card.task for card in datasets.values()}
+    types = study.perturbations.types
+    banded = study.perturbations.scale == "ssim" and any(
+        name in PERTURBATIONS and PERTURBATIONS[name].table is None for name in types
+    )
+    turning = about.intersection(_TURNING)
+    if "accuracy" not in study.classification.metrics:
+        turning.discard("classification")
+    needed: dict[FigureName, tuple[bool, str]] = {
+        "image_grid": ("segmentation" in about, "a study with a data set for segmentation"),
+        "strategy_ranking": (
+            any(named_parts(run)["strategy"] for run in study.runs),
+            "a study with a strategy among its runs, such as tiny_sam+lora",
+        ),
+        "radar": (
+            max((_modalities(datasets, task) for task in about), default=0) >= _FEWEST_SPOKES,
+            f"a study with images of {_FEWEST_SPOKES} modalities in one task",
+        ),
+        "calibration_quality": (banded, "a study with `scale: ssim` and a type that has bands: nothing else has one"),
+        "adversarial_curves": (bool(study.attacks), "a study with `attacks`, which the figure tells of"),
+        "flip_matrix": (
+            bool(turning),
+            "a study with answers that are right or wrong: closed or open questions, boxes, or classes with the "
+            "metric accuracy",
+        ),
+    }
+    there, expected = needed.get(figure, (True, ""))
+    return None if there else expected
+
+
+def _modalities(datasets: Mapping[str, DatasetCard], task: Task) -> int:
+    """How many modalities the images of a task may have; a card that does not say which may have all."""
+    found: set[str] = set()
+    for card in datasets.values():
+        if card.task == task:
+            mixed = getattr(card, "modalities", ()) or get_args(Modality)
+            found.update(mixed if card.modality == "mixed" else (card.modality,))
+    return len(found)
 
 
 def task_problems(
@@ -80,9 +126,9 @@ def task_problems(
             if table == "classification_fewshot" and not _adapts_classifiers(study, models):
                 expected = "a study with an adapted classifier among its runs, such as tiny_clip+fewshot_10"
                 yield problem(("tables", index), repr(table), expected)
-        if "segmentation" not in about:
-            for index, figure in enumerate(study.figures):
-                yield problem(("figures", index), repr(figure), "a study with a data set for segmentation")
+        for index, figure in enumerate(study.figures):
+            if expected_of_study := _lacks(study, datasets, figure):
+                yield problem(("figures", index), repr(figure), expected_of_study)
         yield from (problem(*said) for said in _training(study, datasets, strategies))
     yield from (problem(*said) for said in _corrupted(study, datasets))
     yield from (problem(*said) for said in _asking(study, datasets, models))

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from medstress.cards.claim import Claim
 from medstress.cards.dataset import DatasetCard
 from medstress.cards.model import ModelCard, has_gradients
 from medstress.cards.strategy import Strategy
@@ -194,11 +195,12 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
     models = list(dict.fromkeys([*asked, *(model for _, model in judges if isinstance(model, str))]))
     strategies = list(dict.fromkeys(match["strategy"] for _, _, match in parsed if match and match["strategy"]))
 
-    known = {folder: _names_in(folder, roots) for folder in ("datasets", "models", "strategies")}
+    known = {folder: _names_in(folder, roots) for folder in ("datasets", "models", "strategies", "claims")}
     named: list[tuple[str, Key, str]] = [("datasets", ("datasets", i), name) for i, name in enumerate(datasets)]
     named += [("models", ("runs", i), match["model"]) for i, _, match in parsed if match]
     named += [("models", ("judges", i, "model"), model) for i, model in judges if isinstance(model, str)]
     named += [("strategies", ("runs", i), match["strategy"]) for i, _, match in parsed if match and match["strategy"]]
+    named += [("claims", ("claims", i), name) for i, name in enumerate(_texts(wanted.get("claims")))]
     for folder, key, name in named:
         if name not in known[folder]:
             expected = (
@@ -208,7 +210,9 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
             dotted = ".".join(map(str, key))
             problems.append(Problem(str(source), dotted, repr(name), expected, hint, line_of(source, key)))
 
+    claims = study.claims if study is not None and study.claims is not None else known["claims"]
     cards = {
+        "claims": _read_cards("claims", claims, Claim, roots, problems),
         "datasets": _read_cards("datasets", datasets, DatasetCard, roots, problems),
         "models": _read_cards("models", models, ModelCard, roots, problems),
         "strategies": _read_cards("strategies", strategies, Strategy, roots, problems),
@@ -237,4 +241,9 @@ def load_project(source: Path, data: Mapping[str, Any] | None = None) -> Project
         problems += _perturbation_problems(source, study, cards["datasets"])
     if problems or study is None:
         raise ConfigError(problems)
-    return Project(study, cards["datasets"], cards["models"], cards["strategies"])
+    about = {card.task for card in cards["datasets"].values()}
+    # A study that names its claims wants all of them, and is told what it lacks.
+    claims_of = {
+        name: claim for name, claim in cards["claims"].items() if study.claims is not None or claim.test.task in about
+    }
+    return Project(study, cards["datasets"], cards["models"], cards["strategies"], claims_of)

@@ -116,10 +116,28 @@ TableName = Literal[
     "judge_agreement",
     "published_summary",
     "published_by_level",
+    "claims",
+    "uncertainty",
+    "severity_matched",
+    "published_numbers",
+    "comparisons",
+    "ranking",
     "trainable_parameters",
     "calibration",
 ]
-FigureName = Literal["severity_curves", "image_grid"]
+FigureName = Literal[
+    "severity_curves",
+    "image_grid",
+    "robustness_scatter",
+    "strategy_ranking",
+    "top_perturbations",
+    "heat_map",
+    "radar",
+    "calibration_quality",
+    "failure_gallery",
+    "adversarial_curves",
+    "flip_matrix",
+]
 MetricName = Literal["iou", "dice", "hd95", "nsd"]
 """Of segmentation."""
 ClassMetricName = Literal["accuracy", "balanced_accuracy", "auroc", "ece", "qwk"]

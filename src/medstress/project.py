@@ -1,10 +1,11 @@
 """A validated study with its cards, and the slices of it that stages depend on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar, cast
 
+from medstress.cards.claim import Claim
 from medstress.cards.classification import ClassificationCard
 from medstress.cards.classifier import ImageClassifier, ImageText
 from medstress.cards.dataset import DatasetCard
@@ -40,7 +41,7 @@ def unnamed(model: L) -> L:
     """A model's card without what only names or schedules it: a new title must not cost a training."""
     # GPUs are what a vision-language model spreads its layers over.
     scheduled = {} if isinstance(model, LocalVlm) else {"gpu": 0}
-    return model.model_copy(update={"title": "", "baseline": False, "download": [], **scheduled})
+    return model.model_copy(update={"title": "", "baseline": False, "stand_in": False, "download": [], **scheduled})
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Project:
     datasets: Mapping[str, DatasetCard]
     models: Mapping[str, ModelCard]
     strategies: Mapping[str, Strategy]
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -84,7 +86,7 @@ class Project:
     def prepare_spec(self, dataset: str) -> PrepareSpec:
         """The part of the configuration that prepare_dataset depends on."""
         # What only describes the data is left out: a corrected licence must not redo the study.
-        unused = {"title": "", "licence": "", "reference": "", "download": []}
+        unused = {"title": "", "licence": "", "reference": "", "stand_in": False, "download": []}
         card = self.datasets[dataset].model_copy(update=unused)
         if not isinstance(card, ClassificationCard):
             return PrepareSpec(card=card, limit=self.study.limit)

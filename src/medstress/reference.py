@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from medstress.cards.attack import Attack, PromptJitter
+from medstress.cards.claim import Claim
 from medstress.cards.classification import ClassFolders, ClassificationCard, CleanNpz, LabelSheet, MedImeta, MedMnist
 from medstress.cards.dataset import DatasetCard
 from medstress.cards.download import Download
@@ -71,6 +72,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     **{
         f"A strategy card: config/strategies/*.yaml, method {_tag(card, 'method')}": card for card in _members(Strategy)
     },
+    "A claim of a publication: config/claims/*.yaml": Claim,
     "An attack of a study, in `attacks`": Attack,
     "A prompt that is not quite right, in `prompts`": PromptJitter,
 }
@@ -78,7 +80,13 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of studies and cards, as committed in workflow/schemas/config.schema.json."""
-    kinds: dict[str, Any] = {"study": Study, "dataset": DatasetCard, "model": ModelCard, "strategy": Strategy}
+    kinds: dict[str, Any] = {
+        "study": Study,
+        "dataset": DatasetCard,
+        "model": ModelCard,
+        "strategy": Strategy,
+        "claim": Claim,
+    }
     mode: Literal["validation"] = "validation"
     adapters = [(name, mode, TypeAdapter(kind)) for name, kind in kinds.items()]
     references, schema = TypeAdapter.json_schemas(adapters, title="medstress configuration")

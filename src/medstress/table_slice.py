@@ -1,6 +1,9 @@
 """What tables and figures need to know of a study."""
 
+from medstress.cards.classification import ClassificationCard
 from medstress.cards.generation import GenerationCard
+from medstress.cards.learned import Learned
+from medstress.cards.model import ModelCard
 from medstress.perturb.catalogue import types_of
 from medstress.project import Project
 from medstress.runs import Run, family_of
@@ -8,8 +11,8 @@ from medstress.severities import severity_of
 from medstress.table_spec import TableSpec
 
 
-def table_spec(project: Project) -> TableSpec:
-    """The part of a study's configuration that tables and figures depend on."""
+def table_spec(project: Project, *, claims: bool = True) -> TableSpec:
+    """The part of a study's configuration that tables and figures depend on; without `claims`, all but one table."""
     study, runs = project.study, project.runs.values()
     families = {family_of(run.name): run for run in reversed(runs)}
     scored_on: dict[str, set[str]] = {family: set() for family in families}
@@ -27,6 +30,7 @@ def table_spec(project: Project) -> TableSpec:
             for family in families
             if len(scored_on[family]) < len(study.datasets)
         },
+        members=_members(project),
         baselines=[
             family for family, run in reversed(families.items()) if project.models[run.model].baseline or not run.image
         ],
@@ -43,6 +47,7 @@ def table_spec(project: Project) -> TableSpec:
         medical=[name for name in made if _is_medical(project, name)],
         partial={name: some for name in study.datasets if (some := project.partial_on(name))},
         tasks={name: project.datasets[name].task for name in study.datasets},
+        classes={name: card.classes for name, card in project.datasets.items() if isinstance(card, ClassificationCard)},
         classification=study.classification,
         normalisers=_published_names(project),
         few_shot={
@@ -55,9 +60,24 @@ def table_spec(project: Project) -> TableSpec:
         no_image=_no_image(project),
         judges={judge.name: judge.title for judge in study.judges},
         caption_similarity=study.caption_encoder is not None,
+        stand_ins=[
+            *(family for family, run in reversed(families.items()) if _is_stand_in(project.models[run.model])),
+            *(name for name in study.datasets if project.datasets[name].stand_in),
+        ],
+        claims=list(project.claims.values()) if claims else [],
         metrics=list(study.scoring.metrics),
         statistics=study.statistics,
     )
+
+
+def _members(project: Project) -> dict[str, dict[str, list[str]]]:
+    """The runs that a family stands for on each data set, where they are not called as it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for run in project.runs:
+        if (family := family_of(run)) != run:
+            for dataset in project.scored_on(run):
+                found.setdefault(family, {}).setdefault(dataset, []).append(run)
+    return found
 
 
 def _fitting(project: Project) -> dict[str, list[str]]:
@@ -81,6 +101,10 @@ def _title(project: Project, run: Run) -> str:
         return f"{title} without the image"
     several = run.prompts is not None and len(project.study.prompt_sets) > 1
     return f"{title}, {run.prompts} prompts" if several else title
+
+
+def _is_stand_in(model: ModelCard) -> bool:
+    return isinstance(model, Learned) and model.stand_in
 
 
 def _shifts(project: Project, dataset: str) -> list[str]:

@@ -5,6 +5,8 @@ from typing import get_args
 
 from pydantic import Field
 
+from medstress.cards.claim import Claim
+from medstress.cards.classification import Classes
 from medstress.cards.strategy import FewShot
 from medstress.cards.strict import Strict
 from medstress.config import ClassScoring, Statistics
@@ -23,6 +25,10 @@ class TableSpec(Strict):
     )
     scored_on: dict[str, list[str]] = Field(
         default_factory=dict, description="The data sets that a run is scored on; runs that it leaves out, on all."
+    )
+    members: dict[str, dict[str, list[str]]] = Field(
+        default_factory=dict,
+        description="Of each run whose scores have other names: by data set, the runs that it stands for there.",
     )
     baselines: list[str] = Field(description="Runs that are sanity baselines.")
     perturbations: list[str]
@@ -54,6 +60,9 @@ class TableSpec(Strict):
     tasks: dict[str, Task] = Field(
         default_factory=dict, description="What is asked about each data set; those that it leaves out, segmentation."
     )
+    classes: dict[str, Classes] = Field(
+        default_factory=dict, description="What the labels of each data set for classification mean."
+    )
     classification: ClassScoring = ClassScoring()
     normalisers: dict[str, str] = Field(
         default_factory=dict, description="Of each data set that has published errors: its name in MedMNIST-C."
@@ -73,6 +82,10 @@ class TableSpec(Strict):
         default_factory=dict, description="Title of each judge; the scores of the first are among the metrics."
     )
     caption_similarity: bool = Field(False, description="Whether captions are compared by an encoder of sentences.")
+    stand_ins: list[str] = Field(
+        default_factory=list, description="Runs of models, and data sets, that stand in for those of publications."
+    )
+    claims: list[Claim] = Field(default_factory=list, description="What publications claim, for the table of claims.")
     metrics: list[str]
     statistics: Statistics
 

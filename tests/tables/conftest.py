@@ -30,6 +30,14 @@ ADAPTED = {
 }
 """What the strategy adds to the spec."""
 
+CLAIM = {
+    "name": "net_drops",
+    "text": "Net loses IoU.",
+    "source": "A publication",
+    "published": {"text": "it does", "where": "Table 1"},
+    "test": {"task": "segmentation", "metric": "iou", "measure": "drop", "of": ["net"], "at_least": 0},
+}
+
 
 @dataclass(frozen=True)
 class ToyStudy:
@@ -54,6 +62,7 @@ def spec_of(**changes: object) -> TableSpec:
         "transfer": ["net"],
         "kept": ["pgd"],
         "levels": list(LEVELS),
+        "claims": [CLAIM],
         "metrics": ["iou", "dice", "hd95", "nsd"],
         "statistics": Statistics(resamples=200),
     }

@@ -140,7 +140,8 @@ def test_questions_as_people_read_them(tmp_path: Path, rows: list[ScoreRow]) -> 
     assert second["Score"].startswith("0.200 [")
     assert second["Drop"].startswith("0.600 [")
     lacking = [row for row in rows if (row.perturbation, row.level) != ("jpeg", 2)]
-    assert "Asked, VLM: no closed_accuracy for jpeg, level 2." in vqa_levels.notes(spec, frame_of(tmp_path, lacking))
+    hole = "Asked, VLM: no closed_accuracy, open_recall, open_f1, judge_open for jpeg, level 2."
+    assert hole in vqa_levels.notes(spec, frame_of(tmp_path, lacking))
 
 
 def test_captions_and_boxes(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_as_people_read_it(tmp_path: Path, rows: list[ScoreRow]) -> None:
     assert "Samples" in shown
     notes = vqa_main.notes(spec, frame_of(tmp_path, rows))
     # Of the metrics that some run has; others are of questions that there are none of.
-    assert notes[0] == "Asked, Majority: no clean closed_flip."
+    assert notes[0] == "Asked, Majority; VLM, no image: no closed_flip."
     assert not any("open_recall" in note for note in notes)
     judged = spec_of("vqa", judges={"strict": "Strict judge"}).of_task("vqa")
     assert [metric for metric in judged.metrics if metric not in spec.metrics] == ["judge_open", "judge_closed"]

@@ -56,21 +56,27 @@ def test_adversarial(spec, frame):
         ("net", "fgsm", 2, 4),
         ("net", "pgd", 1, 1),
         ("net", "pgd", 2, 2),
+        # Nothing was scored of this one: holes are rows.
+        ("far", "fgsm", 1, 2),
+        ("far", "fgsm", 2, 4),
+        ("far", "pgd", 1, 1),
+        ("far", "pgd", 2, 2),
     ]
-    row = cell(table, attack="pgd", level=1)
+    assert table[table.run == "far"].iou.isna().all()
+    row = cell(table, run="net", attack="pgd", level=1)
     assert (row.iou_clean, row.iou, row.iou_drop) == (pytest.approx(0.8), pytest.approx(0.6), pytest.approx(0.2))
     assert (row.iou_drop_low, row.iou_drop_high) == (pytest.approx(0.2), pytest.approx(0.2))
-    second = cell(table, attack="pgd", level=2)
+    second = cell(table, run="net", attack="pgd", level=2)
     assert second.iou_drop == pytest.approx((4 * 0.4 + 0.8) / 5)
     assert (second.n_objects, second.n_groups, second.n_values, second.n_empty, second.n_failed) == (5, 5, 5, 1, 0)
     assert second.iou_drop_low < second.iou_drop < second.iou_drop_high
     shown = segmentation_adversarial.display(spec, table)
-    assert list(shown.Radius) == ["2", "4", "1", "2"]
+    assert list(shown.Radius) == ["2", "4", "1", "2"] * 2
     assert shown["IoU drop"][2] == "0.200 [0.200, 0.200]"
     notes = segmentation_adversarial.notes(spec, frame)
     assert "Box is not attacked: it has no gradients." in notes
-    assert "Many patients, Far: no scores for pgd, level 2." in notes
-    assert len(notes) == 1 + 4
+    assert "Many patients, Far: no iou for fgsm, pgd, levels 1, 2." in notes
+    assert len(notes) == 1 + 3
 
 
 def test_transfer(spec, frame):
@@ -88,10 +94,12 @@ def test_transfer(spec, frame):
     assert len(shown) == 2
     assert shown["Made against"].tolist() == ["Net", "Net"]
     assert shown["Net: IoU drop"][0] == "0.200 [0.200, 0.200] (own)"
-    assert shown["Far: IoU drop"][0] == "0.100 [0.100, 0.100]"
+    assert shown["Far: IoU drop"][0] == "**0.100 [0.100, 0.100]**"
     assert segmentation_transfer.notes(spec, frame) == []
     lacking = frame[~((frame["run"] == "far") & (frame["level"] == 2))]
-    assert segmentation_transfer.notes(spec, lacking) == ["Many patients, Far: no scores for pgd against Net, level 2."]
+    said = segmentation_transfer.notes(spec, lacking)
+    assert said[0] == "Many patients, Far: no iou for pgd against Net, level 2."
+    assert len(said) == 3
 
 
 def test_other_tables_leave_attacks_out(toy, tmp_path):

@@ -248,7 +248,7 @@ def test_a_hole_is_shown_and_said(tmp_path: Path, rows: list[ScoreRow]) -> None:
     net = cell(classification_main.build(spec, frame), run="net")
     assert (net["n_types"], net["mce"]) == (1, 100)
     notes = classification_main.notes(spec, frame)
-    assert "Cells, Net: no accuracy for pixelate, levels 1, 2." in notes
+    assert "Cells, Majority; CLIP; Net: no accuracy for pixelate, levels 1, 2." in notes
     assert "Cells: no CE of pixelate: the normaliser has no errors there." in notes
 
 
@@ -358,8 +358,8 @@ def test_tables_see_their_own_task(tmp_path: Path) -> None:
     alone = spec_of(datasets={"masks": "Masks"}, runs={"box": "Box"})
     with pytest.raises(MedstressError, match="table classification_main: the study has no classification data set"):
         write_table(alone, "classification_main", {"scores": sources[:1]}, outputs)
-    with pytest.raises(MedstressError, match="figure severity_curves: the study has no segmentation data set"):
-        write_figure(spec_of(), "severity_curves", {"scores": sources[1:]}, {})
+    with pytest.raises(MedstressError, match="figure image_grid: the study has no segmentation data set"):
+        write_figure(spec_of(), "image_grid", {"scores": sources[1:]}, {})
 
 
 @pytest.mark.parametrize("name", ["classification_main", "classification_corruptions", "classification_fewshot"])

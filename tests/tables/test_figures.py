@@ -1,6 +1,7 @@
 """Figures as files: the same bytes again, with every data set and run in them."""
 
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,7 @@ import pytest
 from medstress.errors import MedstressError
 from medstress.figures import image_grid
 from medstress.figures.registry import FIGURES
-from medstress.figures.style import colours_of, markers_of, style
+from medstress.figures.style import PAGE_HEIGHT, looks_of, style
 from medstress.figures.write import write_figure
 from medstress.names import FigureName
 from medstress.records import ScoreRow, write_rows
@@ -21,7 +22,17 @@ def test_names_are_those_of_the_configuration() -> None:
     assert list(FIGURES) == list(get_args(FigureName))
 
 
-@pytest.mark.parametrize("name", get_args(FigureName))
+# What the toy study, one modality and one task, has nothing for.
+_EMPTY = ("radar", "flip_matrix")
+
+
+@pytest.mark.parametrize("name", _EMPTY)
+def test_a_figure_with_nothing_to_show_says_so(name: FigureName, toy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(MedstressError, match=f"figure {name}: .* Leave the figure out"):
+        write_figure(toy.spec, name, toy.sources, {kind: tmp_path / f"figure.{kind}" for kind in ("svg", "png")})
+
+
+@pytest.mark.parametrize("name", [name for name in get_args(FigureName) if name not in _EMPTY])
 def test_drawn_twice_with_the_same_bytes(name: FigureName, toy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     paths = [{kind: tmp_path / f"{turn}.{kind}" for kind in ("svg", "png")} for turn in (1, 2)]
     write_figure(toy.spec, name, toy.sources, paths[0])
@@ -31,14 +42,14 @@ def test_drawn_twice_with_the_same_bytes(name: FigureName, toy, tmp_path: Path) 
         assert paths[0][kind].read_bytes() == paths[1][kind].read_bytes()
     picture = cv2.imread(str(paths[0]["png"]))
     assert picture is not None
-    assert picture.shape[1] == 1400  # 7 inches at 200 dots
+    assert picture.shape[1] in (680, 1400)  # a column of 3.4 or a page of 7 inches at 200 dots
     assert b"<dc:date>" not in paths[0]["svg"].read_bytes()
 
 
 def test_severity_curves_show_the_means(toy) -> None:  # type: ignore[no-untyped-def]
     with style():
         figure = import_module(FIGURES["severity_curves"].module).draw(toy.spec, toy.sources)
-    many, few = figure.axes
+    many, few, _ = figure.axes
     assert [axes.get_title(loc="left") for axes in (many, few)] == ["Many patients", "Few slabs"]
     # A solid and a dashed line a run, of which `few` lacks one; the net moves one pixel more a level, so its IoU falls.
     assert (len(many.lines), len(few.lines)) == (6, 4)
@@ -47,7 +58,7 @@ def test_severity_curves_show_the_means(toy) -> None:  # type: ignore[no-untyped
     assert net[0] > net[1] > net[2]
     assert "too few for intervals" in few.texts[0].get_text()
     assert "too few" not in many.texts[0].get_text()
-    assert (len(many.collections), len(few.collections)) == (6, 0)  # bands
+    assert (len(many.collections), len(few.collections)) == (3, 0)  # bands, of solid lines
 
 
 def test_severity_curves_are_not_moved_by_what_is_left_out(tmp_path: Path, make_spec, make_score) -> None:  # type: ignore[no-untyped-def]
@@ -111,12 +122,12 @@ def test_seven_runs_stay_readable(tmp_path: Path, make_spec, make_score) -> None
         figure = import_module(FIGURES["severity_curves"].module).draw(spec, {"scores": [tmp_path / "scores.parquet"]})
         figure.draw_without_rendering()
     many = figure.axes[0]
-    # Bands of dashed lines would cover the rest, and no two runs share a colour.
-    assert (len(many.lines), len(many.collections)) == (14, 7)
+    # Bands of seven runs would cover the lines, and no two runs share a colour.
+    assert (len(many.lines), len(many.collections)) == (14, 0)
     assert len({line.get_color() for line in many.lines}) == 7
-    (legend,) = figure.legends
+    legend = figure.axes[-1].get_legend()
     shown = [text.get_text() for text in legend.get_texts()]
-    assert {"Foundation model (sam)", "Foundation model (sam2)", "1 type at fixed strengths"} < set(shown)
+    assert {"Foundation model (sam)", "Foundation model (sam2)", "1 type at strengths of a table†"} < set(shown)
     box, page = legend.get_window_extent(), figure.bbox
     assert page.x0 <= box.x0 < box.x1 <= page.x1
     assert page.y0 <= box.y0 < box.y1 <= many.get_window_extent().y0
@@ -127,7 +138,7 @@ def test_image_grid_goes_through_the_data_sets_and_marks_unreachable_cells(toy) 
         figure = import_module(FIGURES["image_grid"].module).draw(toy.spec, toy.sources)
     assert len(figure.axes) == 2 * 3
     labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert labels == ["Many patients\ngaussian noise", "Few slabs\nrotation"]
+    assert labels == ["Many patients\ngaussian noise", "Few slabs\nrotation†"]
     captions = [axes.get_xlabel() for axes in figure.axes]
     assert captions == ["", "SSIM 0.94", "SSIM 0.85 unreachable", "", "SSIM 0.94", "SSIM 0.84"]
     # Truth and two runs are outlined, where the runs answered; the strategy is not.
@@ -171,5 +182,36 @@ def test_missing_records_are_named(toy, tmp_path: Path) -> None:  # type: ignore
 
 def test_no_two_runs_look_alike():
     runs = [f"run{index}" for index in range(20)]
-    colours, markers = colours_of(runs), markers_of(runs)
-    assert len({(colours[run], markers[run]) for run in runs}) == 20
+    looks = looks_of(runs, runs[:3])
+    assert list(looks) == runs
+    assert len(set(looks.values())) == 20
+    assert len({looks[run].colour for run in runs[3:13]}) == 10
+    # Where a colour comes again, the marker and the line are others.
+    for one, other in combinations(looks.values(), 2):
+        if one.colour == other.colour:
+            assert one.marker != other.marker
+            assert one.line != other.line
+    greys = [looks[run].colour for run in runs[:3]]
+    assert all(colour[1:3] == colour[3:5] == colour[5:] for colour in greys)
+
+
+def test_no_figure_is_higher_than_a_page(tmp_path: Path, make_spec, make_score) -> None:  # type: ignore[no-untyped-def]
+    datasets = [f"d{index}" for index in range(40)]
+    rows = []
+    for dataset in datasets:
+        rows += [make_score("a", "clean", 0, 0.9, dataset=dataset), make_score("a", "jpeg", 1, 0.8, dataset=dataset)]
+    write_rows(tmp_path / "scores.parquet", ScoreRow, rows)
+    spec = make_spec(
+        datasets={dataset: dataset for dataset in datasets},
+        split_units=dict.fromkeys(datasets, "patient"),
+        runs={"net": "Net"},
+        perturbations=["jpeg"],
+        levels=[1],
+    )
+    for name in ("severity_curves", "robustness_scatter", "heat_map"):
+        with style():
+            figure = import_module(FIGURES[name].module).draw(spec, {"scores": [tmp_path / "scores.parquet"]})
+        assert figure.get_figheight() <= PAGE_HEIGHT + 1e-9
+        shown = sum(bool(axes.get_title(loc="left")) for axes in figure.axes)
+        assert 0 < shown < 40
+        assert figure.get_supxlabel().startswith(f"{40 - shown} more ")

@@ -72,9 +72,9 @@ def test_a_moved_prompt_is_paired_with_the_right_one(tmp_path, make_spec, rows):
     assert segmentation_prompts.display(spec, table)["IoU"].tolist()[0] == "0.800 [0.800, 0.800]"
     frame = frame_of(tmp_path, rows)
     assert segmentation_prompts.notes(spec, frame) == []
-    assert segmentation_prompts.notes(spec, frame[frame["level"] < 2]) == [
-        "Many patients, Net: no iou for grown, level 2."
-    ]
+    lacking = segmentation_prompts.notes(spec, frame[frame["level"] < 2])
+    assert lacking[0] == "Many patients, Net: no iou for grown, level 2."
+    assert lacking[1].startswith("To fill: `snakemake results/toy/scores/net/many.parquet --forcerun ")
 
 
 def test_a_study_without_moved_prompts_is_told(tmp_path, make_spec, rows):
@@ -104,12 +104,16 @@ def test_the_costliest_types(tmp_path, make_spec, make_score, rows):
         perturbations=["gaussian_noise", "jpeg", "hair", "path_stain"],
         medical=["hair", "path_stain"],
         fixed=["jpeg"],
+        fitting={"gaussian_noise": ["many"], "hair": ["few"], "path_stain": ["few"]},
     )
     # On the other data set jpeg costs .1 and a type of its modality .25; nothing was scored of the last.
     for level, drops in ((0, {"clean": 0.0}), (1, {"jpeg": 0.1, "hair": 0.25}), (2, {"jpeg": 0.1, "hair": 0.25})):
         rows += [make_score("x", kind, level, 0.8 - drop, dataset="few") for kind, drop in drops.items()]
     table = segmentation_top.build(spec, frame_of(tmp_path, rows))
-    assert table["perturbation"].tolist() == ["hair", "jpeg", "gaussian_noise"]
+    assert table["perturbation"].tolist() == ["hair", "jpeg", "gaussian_noise", "path_stain"]
+    assert pd.isna(table["rank"][3])
+    assert pd.isna(table["drop"][3])
+    table = table.head(3)
     assert table["rank"].tolist() == [1, 2, 3]
     # Data sets weigh the same, although one has five patients and the other has one.
     assert table["drop"].round(12).tolist() == [0.25, 0.2, 0.15]
@@ -207,6 +211,13 @@ def test_the_published_levels(tmp_path, make_spec, make_score, rows):
         "adversarial_dice",
     ]
     assert list(table.columns) == columns
+    holes = table[table["adversarial_iou"].isna()]
+    assert holes[["Strategy", "attack_type", "level"]].values.tolist() == [
+        ["lora", "compression_artifacts", 2],
+        ["lora", "gaussian_noise", 1],
+        ["lora", "gaussian_noise", 2],
+    ]
+    table = table.drop(holes.index)
     assert table[table.columns[2:]].values.tolist() == [
         ["pretrained", "perturbation", "compression_artifacts", 1, 0.5, 0.6],
         ["pretrained", "perturbation", "compression_artifacts", 2, 0.5, 0.6],

@@ -118,15 +118,23 @@ def test_as_people_read_it(tmp_path: Path, rows: list[ScoreRow]) -> None:
     assert vqa_shifts.notes(spec, frame_of(tmp_path, rows)) == []
 
 
+_FILL = (
+    "To fill: `snakemake results/toy/scores/vlm/asked.parquet --forcerun results/toy/predictions/vlm/asked.parquet "
+    "--profile local --configfile STUDY.yaml`."
+)
+
+
 def test_what_is_missing(tmp_path: Path, rows: list[ScoreRow]) -> None:
     spec = spec_of(no_image={}, baselines=["majority"])
     kept = [row for row in rows if (row.run, row.subset) != ("vlm", "modality/ood")]
     frame = frame_of(tmp_path, kept)
     table = vqa_shifts.build(spec, frame)
-    assert set(table[table["shift"] == "modality"]["run"]) == {"majority", "vlm~no_image"}
+    real = table[table["shift"] == "modality"].set_index("run")
+    assert real["ood"].isna().to_dict() == {"majority": False, "vlm~no_image": False, "vlm": True}
     assert vqa_shifts.notes(spec, frame) == [
         "Asked, no scores on both sides of modality: VLM.",
         "Not asked without the image, so no share is explained: VLM, no image; VLM.",
+        _FILL,
     ]
 
 
@@ -164,6 +172,7 @@ def test_why_tuned_runs_have_no_sides(tmp_path: Path, rows: list[ScoreRow], tune
     assert vqa_shifts.notes(spec, frame_of(tmp_path, neither)) == [
         f"Asked, no scores on both sides of modality{reason}: VLM.",
         "Not asked without the image, so no share is explained: VLM.",
+        *([] if tuned else [_FILL]),
     ]
     # One that was trained in distribution has that side; a run without any score says nothing of its training.
     one_side = [row for row in rows if (row.run, row.subset) != ("vlm", "modality/ood")]

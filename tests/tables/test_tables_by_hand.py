@@ -21,6 +21,7 @@ from medstress.tables import (
     segmentation_strategies,
     trainable_parameters,
 )
+from medstress.tables.missing import FEWER
 from medstress.tables.registry import TABLES
 from medstress.tables.write import read_training, write_table
 
@@ -150,8 +151,12 @@ def test_main_says_what_is_missing(tmp_path: Path, make_spec: MakeSpec, rows: li
         "nsd was not scored.",
         "Many patients, Box_fill: no scores.",
         "Many patients, Net: no iou for rotation, level 2.",
-        "Few slabs, Box_fill: no scores.",
-        "Few slabs, Net: no scores.",
+        "Few slabs, Box_fill; Net: no scores.",
+        "To fill: `snakemake results/toy/scores/box/many.parquet results/toy/scores/{box,net}/few.parquet "
+        "--profile local --configfile STUDY.yaml`.",
+        "To fill: `snakemake results/toy/scores/net/many.parquet --forcerun results/toy/predictions/net/many.parquet "
+        "--profile local --configfile STUDY.yaml`.",
+        FEWER,
     ]
 
 
@@ -205,7 +210,7 @@ def test_runs_with_one_title_keep_their_columns(
     assert shown["Net (box): IoU drop"].str[:5].tolist() == ["0.000", "0.000"]
     for module in (segmentation_main, segmentation_levels):
         assert set(module.display(spec, module.build(spec, frame))["Run"]) == {"Net (box)", "Net (net)"}
-    assert "Many patients, Net (net): no iou for jpeg, levels 1, 2." in segmentation_main.notes(
+    assert "Many patients, Net (box); Net (net): no iou for jpeg, levels 1, 2." in segmentation_main.notes(
         spec.model_copy(update={"perturbations": ["jpeg"]}), frame
     )
 
@@ -246,7 +251,7 @@ def test_strategies(tmp_path: Path, make_spec: MakeSpec, adapted: list[ScoreRow]
     assert table["beats_baselines"].tolist() == ["baseline", "yes", "yes"]
     shown = segmentation_strategies.display(spec, table)
     assert shown["Clean IoU"].tolist() == ["0.700", "0.800", "0.850 ± 0.071"]
-    assert shown["IoU drop"].tolist()[2] == "0.200 ± 0.141"
+    assert shown["IoU drop"].tolist()[2] == "**0.200 ± 0.141**"
     assert shown["Objects"].tolist()[2] == "5 (5 patients)"
 
 
@@ -319,8 +324,14 @@ def test_trainable_parameters(toy, tmp_path: Path) -> None:  # type: ignore[no-u
         "10",
     ]
     assert trainable_parameters.notes(toy.spec, frame) == []
-    wider = toy.spec.model_copy(update={"scored_on": {"net+lora": ["many", "few"]}})
-    assert trainable_parameters.notes(wider, frame) == ["Net + LoRA on Few slabs: no training record."]
+    names = {dataset: [f"net+lora@{dataset}~seed{seed}" for seed in (0, 1)] for dataset in ("many", "few")}
+    wider = toy.spec.model_copy(update={"scored_on": {"net+lora": ["many", "few"]}, "members": {"net+lora": names}})
+    lacking = "Net + LoRA on Few slabs: no training record of seed 0, 1."
+    assert trainable_parameters.notes(wider, frame) == [
+        lacking,
+        "To fill: `snakemake results/toy/checkpoints/{net+lora@few~seed0,net+lora@few~seed1}/training.json "
+        "--profile local --configfile STUDY.yaml`.",
+    ]
     # Other budgets make strategies incomparable.
     longer = frame.assign(planned_steps=[20, 40])
     said = "equal budgets on Many patients: what is compared was trained for 20 steps of 2, 40 steps of 2 images."
@@ -328,7 +339,8 @@ def test_trainable_parameters(toy, tmp_path: Path) -> None:  # type: ignore[no-u
     # The note is in the file that people read.
     outputs = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex", "parquet")}
     write_table(wider, "trainable_parameters", toy.sources, outputs)
-    assert "* Net + LoRA on Few slabs: no training record." in outputs["md"].read_text()
+    text = outputs["md"].read_text()
+    assert f"* {lacking}" in text and text.count("STUDY.yaml is the study's configuration file.") == 1
 
 
 def test_levels(tmp_path: Path, spec: TableSpec, rows: list[ScoreRow]) -> None:
@@ -404,6 +416,7 @@ def test_calibration(make_spec: MakeSpec) -> None:
     assert shown["Reach 2"].tolist() == ["67%", "table"]
     assert calibration.notes(spec, frame) == []
     assert calibration.notes(make_spec(), frame) == [
-        "Few slabs: no images for gaussian_noise, levels 1, 2.",
-        "Few slabs: no images for rotation, levels 1, 2.",
+        "Few slabs: no images for gaussian_noise, rotation, levels 1, 2.",
+        "To fill: `snakemake results/toy/perturbed/few/{gaussian_noise,rotation}.parquet --forcerun "
+        "results/toy/perturbed/few/{gaussian_noise,rotation}.parquet --profile local --configfile STUDY.yaml`.",
     ]

@@ -22,7 +22,9 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, run, metric, scale and level that have scores.
+    """One row a data set, run, metric, scale and level; without numbers where there are no scores.
+
+    Metrics that no run has on a data set are left out, unless it has none at all.
 
     `score` is the mean of what counts, `n_samples` and `n_groups` of how many samples and groups, `n_values` of how
     many scores; the other counts are of all scores there are by status.
@@ -30,14 +32,11 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     cells = list(scores_by_level(spec, frame))
     rows = []
     for dataset in spec.datasets:
+        there = set(frame.loc[frame["dataset"] == dataset, "metric"].unique())
         for run in spec.runs_on(dataset):
             own = [cell for cell in cells if (cell.dataset, cell.run) == (dataset, run)]
-            rows += [
-                _row(spec, part, metric)
-                for metric in spec.metrics
-                for cell in own
-                if len((part := cell.of(metric)).scores)
-            ]
+            metrics = [metric for metric in spec.metrics if metric in there or not there]
+            rows += [_row(spec, cell.of(metric), metric) for metric in metrics for cell in own]
     return typed(rows)
 
 

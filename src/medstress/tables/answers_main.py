@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from medstress.score.bootstrap import estimate_column
+from medstress.score.compared import means_of_runs
 from medstress.score.metrics import METRICS
 from medstress.score.robustness import clean_scores, counts, paired_drops
 from medstress.score.titles import dataset_titles, plural, run_titles
@@ -22,6 +23,7 @@ from medstress.tables.layout import (
     typed,
 )
 from medstress.tables.missing import missing_scores
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 CAPTION = (
     "Clean is the mean over the samples of the split. Each type of perturbation has the mean over all its levels, and "
@@ -58,6 +60,10 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a data set, run and metric, also where a run has no scores; metrics that no run has are left out."""
     pairs = paired_drops(frame)
     rows = [row for dataset in spec.datasets for row in _rows(spec, frame, pairs, dataset)]
+    for dataset, metric in dict.fromkeys((row["dataset"], row["metric"]) for row in rows):
+        block = [row for row in rows if (row["dataset"], row["metric"]) == (dataset, metric)]
+        counted = pairs[(pairs["dataset"] == dataset) & (pairs["metric"] == metric) & pairs["scored"]]
+        mark_noise(spec, block, *means_of_runs(spec, counted, "drop", dataset))
     for metric in spec.metrics:
         if METRICS[metric].of_pair:
             continue
@@ -124,12 +130,22 @@ def display_of(spec: TableSpec, table: pd.DataFrame, metrics: Sequence[str], tit
             "Clean": NOTHING if metric.of_pair else estimate_text(row, "clean", metric.digits),
         }
         shown |= {name: number(row[perturbed_column(name)], metric.digits) for name in spec.perturbations}
-        shown["Average"] = estimate_text(row, "perturbed", metric.digits)
-        shown["Drop"] = NOTHING if metric.of_pair else estimate_text(row, "drop", metric.digits)
+        average, drop = (estimate_text(row, name, metric.digits) for name in ("perturbed", "drop"))
+        # Of flips, which clean images have none of, the average is the loss.
+        shown["Average"] = marked(average, row) if metric.of_pair else average
+        shown["Drop"] = NOTHING if metric.of_pair else marked(drop, row)
         shown["ΔTP"] = NOTHING if metric.of_pair else number(row["delta_tp"], metric.digits)
         shown |= {title: str(row[name]) for name, title in titles.items()}
         rows.append(shown | {"Beats baselines": verdict_text(row["beats_baselines"])})
     return pd.DataFrame(rows)
+
+
+def remarks_of(spec: TableSpec, table: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """What differences between the drops of these `metrics` are noise."""
+    titles = {metric: METRICS[metric].title for metric in metrics}
+    digits = {metric: METRICS[metric].digits for metric in metrics}
+    shown = table[table["metric"].isin(list(metrics))]
+    return noise_remarks(spec, shown, "drop", digits, column="drop", by=("dataset", "metric"), titles=titles)
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

@@ -19,14 +19,16 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set and perturbation that have images; `frame` is perturbed records with a `dataset` column."""
+    """One row a data set and perturbation, without numbers where there are no images.
+
+    `frame` is perturbed records with a `dataset` column.
+    """
     parts = dict(iter(frame.groupby(["dataset", "perturbation"], observed=True)))
     return typed(
         [
-            _row(spec, parts[key], *key)
+            _row(spec, parts.get((dataset, perturbation), frame[:0]), dataset, perturbation)
             for dataset in spec.datasets
-            for perturbation in spec.perturbations
-            if (key := (dataset, perturbation)) in parts
+            for perturbation in spec.perturbations_on(dataset)
         ]
     )
 
@@ -39,7 +41,7 @@ def _row(spec: TableSpec, cells: pd.DataFrame, dataset: str, perturbation: str) 
     row: dict[str, Any] = {
         "dataset": dataset,
         "perturbation": perturbation,
-        "scale": "table" if by_table.all() else "ssim",
+        "scale": "table" if perturbation in spec.fixed or (len(cells) and by_table.all()) else "ssim",
         "n_images": cells["image_id"].nunique(),
         "n_unreachable": int((cells["status"] == "unreachable").sum()),
         "reach": _share(banded["status"] == "in_band"),

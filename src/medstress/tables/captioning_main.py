@@ -4,9 +4,9 @@ import pandas as pd
 
 from medstress.table_spec import TableSpec
 from medstress.tables.answers_main import CAPTION as _CAPTION
-from medstress.tables.answers_main import build, display_of, notes
+from medstress.tables.answers_main import build, display_of, notes, remarks_of
 
-__all__ = ["BLEU_SIGNATURE", "CAPTION", "TITLE", "build", "display", "notes"]
+__all__ = ["BLEU_SIGNATURE", "CAPTION", "TITLE", "build", "display", "notes", "remarks"]
 
 BLEU_SIGNATURE = "nrefs:1|case:mixed|eff:yes|tok:13a|smooth:exp|version:2.6.0"
 """What :func:`medstress.score.captions.bleu_signature` says, held by a test: tables need not load sacrebleu."""
@@ -23,3 +23,8 @@ COUNTS = {"n_refused": "Refused", "n_empty": "Empty", "n_unreachable": "Unreacha
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it; BLEU-2 and BLEU-3 are among the numbers."""
     return display_of(spec, table, _SHOWN, COUNTS)
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    return remarks_of(spec, table, _SHOWN)

@@ -31,7 +31,7 @@ from medstress.tables.layout import (
     number,
     typed,
 )
-from medstress.tables.missing import missing_cells, missing_scores
+from medstress.tables.missing import missing_scores
 
 TITLE = "Classification: errors by corruption and level"
 CAPTION = (
@@ -137,17 +137,6 @@ def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     spared = [title for run, title in run_titles(spec).items() if spec.attacks and run not in spec.attacked]
     return [
         *(f"{title} is not attacked: it has no gradients." for title in spared),
-        *missing_scores(spec, frame),
-        *_missing_attacks(spec, frame),
+        *missing_scores(spec, frame, attacks=True),
         *error_notes(spec, frame),
     ]
-
-
-def _missing_attacks(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
-    attacked = spec.model_copy(
-        update={
-            "runs": {run: title for run, title in run_titles(spec).items() if run in spec.attacked},
-            "datasets": {name: title for name, title in dataset_titles(spec).items() if name in spec.attacked_datasets},
-        }
-    )
-    return missing_cells(attacked, frame, list(spec.attacks))

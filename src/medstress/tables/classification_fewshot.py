@@ -9,6 +9,7 @@ import pandas as pd
 from medstress.cards.strategy import FewShot
 from medstress.errors import MedstressError
 from medstress.score.bootstrap import Estimate, estimate
+from medstress.score.compared import means_of_runs
 from medstress.score.corruption_error import (
     ALEXNET_NAME,
     corruption_errors,
@@ -31,6 +32,7 @@ from medstress.tables.class_errors import (
 )
 from medstress.tables.layout import INTERVALS, NOTHING, columns_of, estimate_text, interval_text, number, typed
 from medstress.tables.missing import missing_scores
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 TITLE = "Classification: few-shot adaptation over seeds"
 CAPTION = (
@@ -54,12 +56,14 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
             "table classification_fewshot: the study has no adapted classifier. "
             "Name one under `runs`, such as tiny_clip+fewshot10, or leave the table out."
         )
-    quick, rows = points_only(spec), []
+    quick = points_only(spec)
+    rows: list[dict[str, Any]] = []
     for dataset in spec.datasets:
         metric = error_metric(spec, dataset)
         own = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric)]
         start = errors_of(quick, own, dataset, metric)
         base = normaliser_of(quick, dataset, start)
+        before, corrupted = len(rows), []
         for run in spec.runs_on(dataset):
             if run not in spec.adapted:
                 continue
@@ -86,7 +90,12 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
                     by_seed["mce"].append(float(over_types(quotients)[0]))
             for name, numbers in by_seed.items():
                 row |= _spread(name, numbers)
-            rows.append(row | _gains(spec, own, scores, dataset, metric, spec.adapted[run]))
+            pairs = _paired(own, scores, spec.adapted[run])
+            corrupted.append(pairs[pairs["level"] > 0].assign(run=run))
+            rows.append(row | _gains(spec, pairs, scores, dataset, metric))
+        if corrupted:
+            means = means_of_runs(spec, pd.concat(corrupted, ignore_index=True), "gain", dataset)
+            mark_noise(spec, rows[before:], *means, largest=True)
     return typed(rows)
 
 
@@ -108,17 +117,19 @@ def _spread(name: str, numbers: list[float]) -> dict[str, float | None]:
     }
 
 
-def _gains(
-    spec: TableSpec, own: pd.DataFrame, scores: pd.DataFrame, dataset: str, metric: str, start: str
-) -> dict[str, Any]:
-    """The adapted run's values less the start's of the same images and cells, clean and under corruption."""
+def _paired(own: pd.DataFrame, scores: pd.DataFrame, start: str) -> pd.DataFrame:
+    """The adapted run's values less the start's of the same images and cells, in `gain`."""
     columns = [*_KEY, "seed", "group_id", "value"]
     here = scores[scores["status"].isin(SCORED)][columns]
     there = own[(own["run"] == start) & own["status"].isin(SCORED)]
     # An adapted run may start from another; then its seeds are averaged.
     before = there.groupby(_KEY, observed=True)["value"].mean().rename("before").reset_index()
     pairs = here.merge(before, on=_KEY)
-    pairs["gain"] = pairs["value"] - pairs["before"]
+    return pairs.assign(gain=pairs["value"] - pairs["before"])
+
+
+def _gains(spec: TableSpec, pairs: pd.DataFrame, scores: pd.DataFrame, dataset: str, metric: str) -> dict[str, Any]:
+    """Mean gains, clean and under corruption."""
     reach = METRICS[metric].largest - METRICS[metric].smallest
     parts = {"clean_gain": pairs[pairs["level"] == 0], "corrupted_gain": pairs[pairs["level"] > 0]}
     values: dict[str, Estimate] = {
@@ -131,6 +142,7 @@ def _gains(
     counts = left_out(scores)
     return row | {
         "interval": interval_text(spec, *values.values()),
+        "n_groups": max(value.n_groups for value in values.values()),
         "n_pairs": sum(value.n_values for value in values.values()),
         "n_unreachable": counts["n_unreachable"],
         "n_failed": counts["n_failed"],
@@ -157,7 +169,7 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
                 mean, spread = (relative_text(spec, row[column]) for column in ("mce", "mce_sd"))
                 shown[f"{title}, {normaliser_title(spec)} = {_unit(spec)}"] = _spread_text(mean, spread)
         shown["Clean gain"] = estimate_text(row, "clean_gain", 3)
-        shown["Gain under corruption"] = estimate_text(row, "corrupted_gain", 3)
+        shown["Gain under corruption"] = marked(estimate_text(row, "corrupted_gain", 3), row)
         rows.append(shown | {"Unreachable": str(row["n_unreachable"]), "Failed": str(row["n_failed"])})
     return pd.DataFrame(rows)
 
@@ -176,6 +188,11 @@ def _source_text(row: dict[Any, Any]) -> str:
     if pd.isna(row["fraction"]):
         return f"{row['n_shots']} a class of {row['few_shot_source']}"
     return f"{100 * row['fraction']:g}% of {row['few_shot_source']}"
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between gains are noise."""
+    return noise_remarks(spec, table, "gain under corruption", 3, column="corrupted_gain", best="largest")
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

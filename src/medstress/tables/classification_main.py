@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medstress.score.bootstrap import Estimate, estimate_column
+from medstress.score.compared import runs_with_fewer_cells
 from medstress.score.corruption_error import (
     ALEXNET_NAME,
     Floats,
@@ -34,6 +35,7 @@ from medstress.tables.class_errors import (
 )
 from medstress.tables.layout import INTERVALS, NOTHING, columns_of, estimate_text, interval_text, number, typed
 from medstress.tables.missing import missing_scores
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 TITLE = "Classification: clean scores and corruption errors"
 CAPTION = (
@@ -59,7 +61,9 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     measured: dict[str, list[tuple[int, dict[str, Floats]]]] = {run: [] for run in spec.runs}
+    fewer: set[str] = set()
     for dataset in spec.datasets:
+        before = len(rows)
         found = dataset_errors(spec, frame, dataset)
         own = frame[frame["dataset"] == dataset]
         for run in spec.runs_on(dataset):
@@ -68,11 +72,32 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
             groups = 0 if errors is None else errors.groups
             measured[run].append((groups, numbers))
             rows.append(_row(spec, own[own["run"] == run], found, numbers, dataset, run))
+        gone = _with_fewer_cells(spec, own, dataset)
+        _mark(spec, rows[before:], {run: parts[-1] for run, parts in measured.items() if parts and run not in gone})
+        fewer |= gone
     primary = primary_metric(spec)
     mark_against_baselines(spec, rows, primary, primary)
     if len(spec.datasets) > 1:
-        rows += [row for run, parts in measured.items() if (row := _over_datasets(spec, run, parts)) is not None]
+        means = {run: mean for run, parts in measured.items() if (mean := _over_datasets(spec, parts)) is not None}
+        over = [_overall(spec, run, *found) for run, found in means.items()]
+        _mark(spec, over, {run: mean for run, mean in means.items() if run not in fewer})
+        rows += over
     return typed(rows)
+
+
+def _with_fewer_cells(spec: TableSpec, scores: pd.DataFrame, dataset: str) -> set[str]:
+    """The runs whose errors on a data set are over other types and levels than those of the rest."""
+    made = scores["perturbation"].isin(spec.perturbations_on(dataset)) & scores["level"].isin(spec.levels)
+    counted = (scores["metric"] == error_metric(spec, dataset)) & scores["status"].isin(SCORED)
+    return set(runs_with_fewer_cells(spec, scores[made & counted]))
+
+
+def _mark(spec: TableSpec, rows: list[dict[str, Any]], measured: Mapping[str, tuple[int, dict[str, Floats]]]) -> None:
+    """What differences between mean errors are noise."""
+    errors = {row["run"]: measured[row["run"]] for row in rows if row["run"] in measured}
+    groups = min((count for count, numbers in errors.values() if numbers), default=0)
+    means = {run: numbers["mean_error"] for run, (_, numbers) in errors.items() if "mean_error" in numbers}
+    mark_noise(spec, rows, means, groups)
 
 
 def _measured(found: DatasetErrors, run: str) -> dict[str, Floats]:
@@ -152,7 +177,7 @@ def _left_out(scores: pd.DataFrame) -> dict[str, int]:
     return {name: counts[name] for name in ("n_unreachable", "n_failed")}
 
 
-def _over_datasets(spec: TableSpec, run: str, parts: list[tuple[int, dict[str, Floats]]]) -> dict[str, Any] | None:
+def _over_datasets(spec: TableSpec, parts: list[tuple[int, dict[str, Floats]]]) -> tuple[int, dict[str, Floats]] | None:
     """Means of a run over all data sets, which are resampled independently; None where it lacks one of them."""
     if len(parts) < len(spec.datasets) or not all(numbers for _, numbers in parts):
         return None
@@ -160,7 +185,10 @@ def _over_datasets(spec: TableSpec, run: str, parts: list[tuple[int, dict[str, F
     groups = min(count for count, _ in parts)
     shared = [name for name in _MEASURES if all(name in numbers for _, numbers in parts)]
     length = min(len(numbers["clean_error"]) for _, numbers in parts)
-    means = {name: np.mean([numbers[name][:length] for _, numbers in parts], axis=0) for name in shared}
+    return groups, {name: np.mean([numbers[name][:length] for _, numbers in parts], axis=0) for name in shared}
+
+
+def _overall(spec: TableSpec, run: str, groups: int, means: dict[str, Floats]) -> dict[str, Any]:
     row: dict[str, Any] = {"dataset": ALL_DATASETS, "run": run, "normaliser": spec.classification.normaliser}
     estimates = _estimates(spec, means, groups)
     for name, value in estimates.items():
@@ -187,7 +215,7 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
                 row, metric, METRICS[metric].digits, interval=metric == primary
             )
         shown["Clean error"] = estimate_text(row, "clean_error", 3, interval=False)
-        shown["Mean error"] = estimate_text(row, "mean_error", 3)
+        shown["Mean error"] = marked(estimate_text(row, "mean_error", 3), row)
         shown |= _relative_texts(spec, table, row)
         worst = row["worst_class"]
         shown["Worst class"] = NOTHING if pd.isna(worst) else f"{worst} {number(row['worst_class_accuracy'], 3)}"
@@ -213,6 +241,11 @@ def _relative_texts(spec: TableSpec, table: pd.DataFrame, row: dict[Any, Any]) -
 def _with_interval(row: dict[Any, Any], name: str, digits: int) -> str:
     # Not few groups: a resample may have no quotient.
     return estimate_text(row, name, digits, interval=not pd.isna(row[f"{name}_low"]))
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between mean errors are noise."""
+    return noise_remarks(spec, table, "mean error", 3, column="mean_error")
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

@@ -11,9 +11,10 @@ from medstress.runs import family_of, named_parts
 from medstress.score.agreement import agreement
 from medstress.score.metrics import METRICS
 from medstress.score.robustness import clean_scores, counts
-from medstress.score.titles import dataset_titles, plural
+from medstress.score.titles import dataset_titles, plural, run_titles
 from medstress.table_spec import TableSpec
 from medstress.tables.layout import INTERVALS, NOTHING, columns_of, estimate_text, interval_text, typed
+from medstress.tables.missing import filling, paths_of
 
 TITLE = "Agreement of raters, judges and metrics"
 CAPTION = (
@@ -189,7 +190,28 @@ def notes(
     spec: TableSpec, scores: pd.DataFrame, judged: pd.DataFrame, predictions: pd.DataFrame, ratings: pd.DataFrame
 ) -> list[str]:
     """Which answers have no grade, and which ratings do not count."""
-    return [*_without_score(spec, judged), *_stale(ratings, predictions)]
+    return [*_not_judged(spec, scores, judged), *_without_score(spec, judged), *_stale(ratings, predictions)]
+
+
+def _not_judged(spec: TableSpec, scores: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
+    """Which runs with scores a judge of the study was not asked about, and the commands that ask it."""
+    scored = set(scores[["dataset", "run"]].drop_duplicates().astype(str).itertuples(index=False, name=None))
+    found = set(judged[["judge", "dataset", "run"]].drop_duplicates().itertuples(index=False, name=None))
+    datasets, runs = dataset_titles(spec), run_titles(spec)
+    for judge in spec.judges:
+        by_runs: dict[str, list[str]] = {}
+        lacking: list[tuple[str, str]] = []
+        for dataset in spec.datasets:
+            there = {run: spec.members.get(run, {}).get(dataset, [run]) for run in spec.runs_on(dataset)}
+            gone = {run: [one for one in names if (judge, dataset, one) not in found] for run, names in there.items()}
+            gone = {run: names for run, names in gone.items() if names and (dataset, run) in scored}
+            lacking += [(one, dataset) for names in gone.values() for one in names]
+            if gone:
+                by_runs.setdefault("; ".join(runs[run] for run in gone), []).append(datasets[dataset])
+        for names, on in by_runs.items():
+            yield f"{_name(spec, 'judge', judge)}: no record on {', '.join(on)} of {names}."
+        if lacking:
+            yield filling(paths_of(spec, f"judged/{judge}", lacking))
 
 
 def _without_score(spec: TableSpec, judged: pd.DataFrame) -> Iterator[str]:

@@ -72,6 +72,8 @@ def typed(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     for name in frame.columns:
         if name.startswith("n_") or name in ("level", "rank"):
             frame[name] = frame[name].astype("Int64")
+        elif name.startswith("within_noise"):
+            frame[name] = frame[name].astype("boolean")
         elif name not in TEXTS:
             frame[name] = frame[name].astype("float64")
         else:
@@ -111,6 +113,29 @@ TEXTS = frozenset(
         "shift",
         "shift_kind",
         "beats_baselines_ood",
+        "claim",
+        "text",
+        "published_text",
+        "published_where",
+        "verdict",
+        "reason",
+        "holds",
+        "runs",
+        "datasets",
+        "same_setting",
+        "task",
+        "measure",
+        "other",
+        "test",
+        "ranked",
+        "reference",
+        "publication",
+        "quantity",
+        "model",
+        "strategy",
+        "precision",
+        "unit",
+        "differs",
     }
 )
 """Columns that hold text."""

@@ -47,19 +47,20 @@ class LevelScores:
 
 
 def scores_by_level(spec: TableSpec, frame: pd.DataFrame) -> Iterator[LevelScores]:
-    """By data set and run: the clean scores, then each level of the types of each scale, where there are scores."""
+    """By data set and run: the clean scores, then each level of the types of each scale, also where there are none."""
     pairs, clean = paired_drops(frame), clean_scores(frame)
     for dataset in spec.datasets:
         for run in spec.runs_on(dataset):
-            if len(scores := _of(clean, dataset=dataset, run=run)):
-                yield LevelScores(dataset, run, "clean", 0, scores)
+            yield LevelScores(dataset, run, "clean", 0, _of(clean, dataset=dataset, run=run))
             own = _of(pairs, dataset=dataset, run=run)
-            moved = own["perturbation"].isin(spec.fixed)
-            parts: list[tuple[Literal["ssim", "table"], pd.DataFrame]] = [("ssim", own[~moved]), ("table", own[moved])]
-            for scale, part in parts:
-                for level in spec.levels:
-                    if len(cell := _of(part, level=level)):
-                        yield LevelScores(dataset, run, scale, level, cell)
+            moved, made = own["perturbation"].isin(spec.fixed), spec.perturbations_on(dataset)
+            parts: list[tuple[Literal["ssim", "table"], pd.DataFrame, bool]] = [
+                ("ssim", own[~moved], any(name not in spec.fixed for name in made)),
+                ("table", own[moved], any(name in spec.fixed for name in made)),
+            ]
+            for scale, part, expected in parts:
+                for level in spec.levels if expected else ():
+                    yield LevelScores(dataset, run, scale, level, _of(part, level=level))
 
 
 def _of(frame: pd.DataFrame, **keys: Any) -> pd.DataFrame:

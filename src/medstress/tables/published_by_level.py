@@ -18,14 +18,16 @@ CAPTION = (
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """A row a type and level of every model, data set, strategy and kind of evaluation; numbers have 4 decimals.
 
+    Those without scores have no numbers.
     Raises MedstressError where IoU or Dice was not scored.
     """
     rows = []
     for one in evaluations(spec, frame):
-        for (name, level), part in one.pairs.groupby(["type", "level"], sort=True):
-            means = means_of(part, "perturbed")
-            numbers = {"adversarial_iou": means["iou"], "adversarial_dice": means["dice"]}
-            rows.append({**one.names, "attack_type": name, "level": level, **numbers})
+        for name in one.types:
+            for level in spec.levels:
+                means = means_of(one.pairs[(one.pairs["type"] == name) & (one.pairs["level"] == level)], "perturbed")
+                numbers = {"adversarial_iou": means["iou"], "adversarial_dice": means["dice"]}
+                rows.append({**one.names, "attack_type": name, "level": level, **numbers})
     return pd.DataFrame(rows).round(4)
 
 
@@ -39,4 +41,4 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing."""
-    return missing_scores(spec, frame)
+    return missing_scores(spec, frame, attacks=True)

@@ -64,6 +64,8 @@ class Evaluation:
     kind: str
     clean: pd.DataFrame
     pairs: pd.DataFrame
+    types: tuple[str, ...]
+    """The published names, also of types that have no pairs."""
 
     @property
     def names(self) -> dict[str, str]:
@@ -72,7 +74,7 @@ class Evaluation:
 
 
 def evaluations(spec: TableSpec, frame: pd.DataFrame) -> Iterator[Evaluation]:
-    """Every run on every data set, under perturbations and under attacks, where there is something that counts.
+    """Every run on every data set, under perturbations and, where it is attacked, under attacks.
 
     `pairs` have a column `type` with the published names. Raises MedstressError where IoU or Dice was not scored.
     """
@@ -90,8 +92,10 @@ def evaluations(spec: TableSpec, frame: pd.DataFrame) -> Iterator[Evaluation]:
         for dataset in spec.datasets:
             for run in spec.runs_on(dataset):
                 own = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
+                attacked = run in spec.attacked and dataset in spec.attacked_datasets
+                made = spec.perturbations_on(dataset) if kind == "perturbation" else list(spec.attacks) * attacked
                 parts = named_parts(run)
-                if len(own):
+                if made or len(own):
                     yield Evaluation(
                         parts["model"] or run,
                         dataset,
@@ -99,6 +103,7 @@ def evaluations(spec: TableSpec, frame: pd.DataFrame) -> Iterator[Evaluation]:
                         kind,
                         clean[(clean["dataset"] == dataset) & (clean["run"] == run)],
                         own,
+                        tuple(sorted({*own["type"].unique(), *(NAMES.get(name, name) for name in made)})),
                     )
 
 

@@ -30,8 +30,9 @@ def _rows(one: Evaluation) -> list[dict[str, str | float]]:
     average = means_of(one.pairs, "perturbed")
     gap = {metric: clean[metric] - average[metric] for metric in clean}
     types = [
-        _row(one, str(name), means_of(part, "perturbed"), means_of(part, "drop"))
-        for name, part in one.pairs.groupby("type", sort=True)
+        _row(one, name, means_of(part, "perturbed"), means_of(part, "drop"))
+        for name in one.types
+        for part in [one.pairs[one.pairs["type"] == name]]
     ]
     return [
         _row(one, "Clean", clean, nothing),
@@ -62,4 +63,4 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing."""
-    return missing_scores(spec, frame)
+    return missing_scores(spec, frame, attacks=True)

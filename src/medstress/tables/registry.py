@@ -2,7 +2,7 @@
 
 Module paths instead of modules, so that a change in one table does not touch the others. A table module has TITLE,
 CAPTION, `build(spec, frame)` (all numbers), `display(spec, table)` (what people read) and `notes(spec, frame)` (what is
-missing).
+missing); one that compares also has `remarks(spec, table)` (what of it is noise).
 """
 
 from dataclasses import dataclass
@@ -53,6 +53,12 @@ TABLES: dict[TableName, TableEntry] = {
     ),
     "published_summary": TableEntry("medstress.tables.published_summary", ("scores",), "all"),
     "published_by_level": TableEntry("medstress.tables.published_by_level", ("scores",), "all"),
+    "claims": TableEntry("medstress.tables.claims", ("scores",), task=None, sides=True),
+    "uncertainty": TableEntry("medstress.tables.uncertainty", ("scores",), task=None),
+    "severity_matched": TableEntry("medstress.tables.severity_matched", ("scores",), task=None),
+    "published_numbers": TableEntry("medstress.tables.published_numbers", ("scores",), task=None),
+    "comparisons": TableEntry("medstress.tables.comparisons", ("scores",), task=None),
+    "ranking": TableEntry("medstress.tables.ranking", ("scores",), task=None),
     "trainable_parameters": TableEntry("medstress.tables.trainable_parameters", ("training",), task=None),
     "calibration": TableEntry("medstress.tables.calibration", ("perturbed",), task=None),
 }

@@ -19,6 +19,7 @@ from medstress.tables.layout import (
     number,
     typed,
 )
+from medstress.tables.missing import missing_attacks
 
 TITLE = "Segmentation: white-box attacks"
 CAPTION = (
@@ -43,10 +44,11 @@ def cells_of(pairs: pd.DataFrame) -> dict[Any, pd.DataFrame]:
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, attacked run, attack and level that have scores."""
+    """One row a data set, attacked run, attack and level, without numbers where there are no scores."""
     metrics = metrics_of(spec)
-    cells = cells_of(paired_drops(scores_under(spec.attacks, frame[frame["metric"].isin(metrics)])))
-    return typed([_row(spec, cells[key], metrics, *key) for key in _keys(spec) if key in cells])
+    pairs = paired_drops(scores_under(spec.attacks, frame[frame["metric"].isin(metrics)]))
+    cells = cells_of(pairs)
+    return typed([_row(spec, cells.get(key, pairs[:0]), metrics, *key) for key in _keys(spec)])
 
 
 def _keys(spec: TableSpec) -> Iterator[tuple[str, str, str, int]]:
@@ -109,11 +111,5 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """Who is not attacked, and what is missing."""
-    runs, datasets = run_titles(spec), dataset_titles(spec)
-    found = set(frame[["dataset", "run", "perturbation", "level"]].drop_duplicates().itertuples(index=False, name=None))
-    spared = [title for run, title in runs.items() if run not in spec.attacked]
-    return [f"{title} is not attacked: it has no gradients." for title in spared] + [
-        f"{datasets[dataset]}, {runs[run]}: no scores for {attack}, level {level}."
-        for dataset, run, attack, level in _keys(spec)
-        if (dataset, run, attack, level) not in found
-    ]
+    spared = [title for run, title in run_titles(spec).items() if run not in spec.attacked]
+    return [f"{title} is not attacked: it has no gradients." for title in spared] + missing_attacks(spec, frame)

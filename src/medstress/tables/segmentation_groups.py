@@ -24,7 +24,7 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set and run that have scores."""
+    """One row a data set and run, without numbers where there are no scores."""
     metric = primary_metric(spec)
     scores = frame[frame["metric"] == metric]
     clean, pairs = clean_scores(scores), paired_drops(scores)
@@ -33,9 +33,8 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     for dataset in spec.datasets:
         for run in spec.runs_on(dataset):
             own = scores[_of(scores, dataset, run)]
-            if len(own):
-                right, moved = clean[_of(clean, dataset, run)], counted[_of(counted, dataset, run)]
-                rows.append(_row(spec, own, right, moved, dataset, run))
+            right, moved = clean[_of(clean, dataset, run)], counted[_of(counted, dataset, run)]
+            rows.append(_row(spec, own, right, moved, dataset, run))
     return typed(rows)
 
 
@@ -55,8 +54,8 @@ def _row(
         "group_unit": spec.split_units[dataset],
         "few_groups": "yes" if len(sizes) < spec.statistics.min_groups else "no",
         "n_objects": int(sizes.sum()),
-        "n_smallest_group": int(sizes.min()),
-        "n_largest_group": int(sizes.max()),
+        "n_smallest_group": int(sizes.min()) if len(sizes) else 0,
+        "n_largest_group": int(sizes.max()) if len(sizes) else 0,
         **_worst(primary_metric(spec), clean, "clean", "value"),
         **_worst(primary_metric(spec), pairs, "perturbed", "perturbed"),
         **left_out(scores),

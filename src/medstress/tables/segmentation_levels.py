@@ -21,7 +21,7 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, run, scale and level that have scores."""
+    """One row a data set, run, scale and level of the study; without numbers where there are no scores."""
     metrics = [metric for metric in spec.metrics if metric in ("iou", "dice")] or [primary_metric(spec)]
     rows = []
     for own in scores_by_level(spec, frame[frame["metric"].isin(metrics)]):

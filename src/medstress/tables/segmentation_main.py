@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medstress.score.bootstrap import Estimate, estimate_column
+from medstress.score.compared import means_of_runs
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, relative_robustness
 from medstress.score.titles import dataset_titles, plural, run_titles
@@ -22,6 +24,7 @@ from medstress.tables.layout import (
     typed,
 )
 from medstress.tables.missing import missing_scores
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 TITLE = "Segmentation: clean scores and what perturbations take away"
 CAPTION = (
@@ -40,15 +43,29 @@ CAPTION = (
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One row a data set and run of the study, also where there are no scores."""
     pairs = paired_drops(frame)
-    rows = [_row(spec, frame, pairs, dataset, run) for dataset in spec.datasets for run in spec.runs_on(dataset)]
-    primary = primary_metric(spec)
+    primary, rows = primary_metric(spec), []
+    # Rows are millions, and looked through once.
+    of_scores, of_pairs = (one.groupby(["dataset", "run"], observed=True).indices for one in (frame, pairs))
+    nothing = np.empty(0, np.intp)
+    for dataset in spec.datasets:
+        own = [
+            _row(
+                spec,
+                frame.take(np.asarray(of_scores.get((dataset, run), nothing))),
+                pairs.take(np.asarray(of_pairs.get((dataset, run), nothing))),
+                dataset,
+                run,
+            )
+            for run in spec.runs_on(dataset)
+        ]
+        counted = pairs[(pairs["dataset"] == dataset) & (pairs["metric"] == primary) & pairs["scored"]]
+        mark_noise(spec, own, *means_of_runs(spec, counted, "drop", dataset))
+        rows += own
     mark_against_baselines(spec, rows, f"{primary}_clean", primary)
     return typed(rows)
 
 
-def _row(spec: TableSpec, frame: pd.DataFrame, pairs: pd.DataFrame, dataset: str, run: str) -> dict[str, Any]:
-    scores = frame[(frame["dataset"] == dataset) & (frame["run"] == run)]
-    paired = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
+def _row(spec: TableSpec, scores: pd.DataFrame, paired: pd.DataFrame, dataset: str, run: str) -> dict[str, Any]:
     objects = scores.drop_duplicates(["sample_id", "object_id"])
     row: dict[str, Any] = {
         "dataset": dataset,
@@ -102,7 +119,7 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
         shown[f"Perturbed {METRICS[primary].title}"] = number(row[f"{primary}_perturbed"], METRICS[primary].digits)
         for metric in spec.metrics:
             text = estimate_text(row, f"{metric}_drop", METRICS[metric].digits, interval=metric == primary)
-            shown[drop_title(metric)] = text
+            shown[drop_title(metric)] = marked(text, row) if metric == primary else text
         shown["ΔTP"] = number(row[f"{primary}_delta_tp"], METRICS[primary].digits)
         if not METRICS[primary].smaller_is_better:
             shown["Kept"] = NOTHING if pd.isna(row[f"{primary}_kept"]) else f"{row[f'{primary}_kept']:.1%}"
@@ -110,6 +127,12 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
         shown |= {title: str(row[name]) for title, name in counts.items()}
         rows.append(shown | {"Beats baselines": verdict_text(row["beats_baselines"])})
     return pd.DataFrame(rows)
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    metric = primary_metric(spec)
+    return noise_remarks(spec, table, drop_title(metric), METRICS[metric].digits, column=f"{metric}_drop")
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

@@ -1,5 +1,6 @@
 """Which perturbation costs which run how much."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,8 @@ CAPTION = (
     f"Mean paired drop (clean minus perturbed) over all levels and objects, reachable cells only. {INTERVALS} #1 are "
     "the types that no other type exceeds on the same data set and run, #4 those that three exceed, where a type "
     "exceeds another if its interval lies above the other's: types whose intervals overlap are not told apart, and "
-    "without intervals there are no ranks. Types marked † move pixels: their strength comes from a table of "
+    "without intervals there are no ranks, nor where scores of some levels are missing. Types marked † move pixels: "
+    "their strength comes from a table of "
     f"displacements, so they are ranked apart from the others, which share SSIM bands. {VALID_PIXELS} A baseline that "
     "ignores the pixels shows what the moved prompt alone does. Left out of the means, counted in object-cells and "
     "once a seed: images that cannot reach their SSIM band (unreachable), objects that left the frame (lost), and "
@@ -35,28 +37,43 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, perturbation and run that have scores.
+    """One row a data set, perturbation and run, without numbers where there are no scores.
 
     `rank` is one more than the number of types whose interval lies above a type's own, among those of its run, data
-    set and scale; missing where there is no interval.
+    set and scale; missing where there is no interval, or where a type was not scored at all levels.
     """
     metric = primary_metric(spec)
     scores = frame[frame["metric"] == metric]
-    pairs = dict(iter(paired_drops(scores).groupby(["perturbation", "dataset", "run"], observed=True)))
+    pairs = paired_drops(scores)
+    parts = dict(iter(pairs.groupby(["perturbation", "dataset", "run"], observed=True)))
     rows = [
-        _row(spec, pairs[key], metric, *key)
+        _row(spec, parts.get((perturbation, dataset, run), pairs[:0]), metric, perturbation, dataset, run)
         for dataset in spec.datasets
-        for perturbation in spec.perturbations
+        for perturbation in spec.perturbations_on(dataset)
         for run in spec.runs_on(dataset)
-        if (key := (perturbation, dataset, run)) in pairs
     ]
+    fewer = _with_fewer_levels(spec, pairs)
     for row in rows:
         own = (row["dataset"], row["run"], row["scale"])
         rivals = [item for item in rows if (item["dataset"], item["run"], item["scale"]) == own]
-        if row["drop_high"] is not None:
-            lows = [item["drop_low"] for item in rivals if item["drop_low"] is not None]
-            row["rank"] = 1 + sum(low > row["drop_high"] for low in lows)
+        rivals = [item for item in rivals if item["drop_low"] is not None and _cell_of(item) not in fewer]
+        if row["drop_high"] is not None and _cell_of(row) not in fewer:
+            row["rank"] = 1 + sum(item["drop_low"] > row["drop_high"] for item in rivals)
     return typed(rows)
+
+
+_Cell = tuple[str, str, str]
+
+
+def _cell_of(row: Mapping[str, Any]) -> _Cell:
+    return row["dataset"], row["run"], row["perturbation"]
+
+
+def _with_fewer_levels(spec: TableSpec, pairs: pd.DataFrame) -> set[_Cell]:
+    """Types that a run, with one of its seeds, has no scores of at all levels: they would seem to cost it less."""
+    names = ["dataset", "run", "perturbation", "seed", "level"]
+    found = set(pairs[names].drop_duplicates().itertuples(index=False, name=None))
+    return {cell[:3] for cell in found if any((*cell[:4], level) not in found for level in spec.levels)}
 
 
 def _row(

@@ -6,6 +6,7 @@ import pandas as pd
 
 from medstress.errors import MedstressError
 from medstress.score.bootstrap import estimate_column
+from medstress.score.compared import means_of_runs
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops, scores_under
 from medstress.score.titles import dataset_titles, run_titles
@@ -19,6 +20,7 @@ from medstress.tables.layout import (
     typed,
 )
 from medstress.tables.missing import missing_cells
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 TITLE = "Segmentation: boxes that are not quite right"
 CAPTION = (
@@ -31,7 +33,7 @@ CAPTION = (
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, run, prompt and level that have scores, after one for the right box.
+    """One row a data set, run, prompt and level, after one for the right box; without numbers where no scores are.
 
     Raises MedstressError where the study moves no prompt.
     """
@@ -42,20 +44,24 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     metric = primary_metric(spec)
     scores = scores_under(spec.prompts, frame[frame["metric"] == metric])
     clean, pairs = clean_scores(scores), paired_drops(scores)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for dataset in spec.datasets:
         for run in spec.runs_on(dataset):
             names = {"dataset": dataset, "run": run, "metric": metric}
             right = clean[(clean["dataset"] == dataset) & (clean["run"] == run)]
             own = pairs[(pairs["dataset"] == dataset) & (pairs["run"] == run)]
-            if len(right):
-                rows.append(names | {"prompt": "right", "level": 0, "share": 0.0} | _clean(spec, right, dataset))
+            rows.append(names | {"prompt": "right", "level": 0, "share": 0.0} | _clean(spec, right, dataset))
             for prompt, shares in spec.prompts.items():
                 for level in spec.levels:
                     cell = own[(own["perturbation"] == prompt) & (own["level"] == level)]
-                    if len(cell):
-                        place = {"prompt": prompt, "level": level, "share": shares[level - 1]}
-                        rows.append(names | place | _cell(spec, cell, dataset))
+                    place = {"prompt": prompt, "level": level, "share": shares[level - 1]}
+                    rows.append(names | place | _cell(spec, cell, dataset))
+    blocks: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        blocks.setdefault((row["dataset"], row["prompt"], row["level"]), []).append(row)
+    for (name, prompt, level), block in blocks.items():
+        cell = pairs[(pairs["dataset"] == name) & (pairs["perturbation"] == prompt) & (pairs["level"] == level)]
+        mark_noise(spec, block, *means_of_runs(spec, cell[cell["scored"]], "drop", name))
     return typed(rows)
 
 
@@ -97,13 +103,20 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
             "Box": row["prompt"].replace("_", " "),
             "Share": f"{row['share']:g}",
             METRICS[metric].title: estimate_text(row, "score", digits),
-            drop_title(metric): estimate_text(row, "drop", digits),
+            drop_title(metric): marked(estimate_text(row, "drop", digits), row),
             "Objects": str(row["n_objects"]),
             "Failed": str(row["n_failed"]),
             "Empty": str(row["n_empty"]),
         }
         for row in table.to_dict("records")
     )
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    metric = primary_metric(spec)
+    by, blocks = ("dataset", "prompt", "level"), "by box and level"
+    return noise_remarks(spec, table, drop_title(metric), METRICS[metric].digits, column="drop", by=by, blocks=blocks)
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

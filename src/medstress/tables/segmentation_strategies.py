@@ -6,6 +6,7 @@ import pandas as pd
 
 from medstress.errors import MedstressError
 from medstress.runs import named_parts
+from medstress.score.compared import means_of_runs
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import SCORED, clean_scores, left_out, paired_drops
 from medstress.score.titles import dataset_titles, plural, run_titles
@@ -13,6 +14,7 @@ from medstress.table_spec import TableSpec
 from medstress.tables.baselines import mark_against_baselines, missing_baselines, verdict_text
 from medstress.tables.layout import NOTHING, VALID_PIXELS, drop_title, number, typed
 from medstress.tables.missing import missing_scores
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 
 TITLE = "Fine-tuning strategies: clean scores and drops over seeds"
 CAPTION = (
@@ -41,12 +43,17 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
         )
     scores = frame[frame["metric"] == metric]
     clean, pairs = clean_scores(scores), paired_drops(scores)
-    rows = [
-        _row(spec, metric, clean[_of(clean, dataset, run)], pairs[_of(pairs, dataset, run)], dataset, run)
-        for dataset in spec.datasets
-        if adapted & set(spec.runs_on(dataset))
-        for run in spec.runs_on(dataset)
-    ]
+    rows = []
+    for dataset in spec.datasets:
+        if not adapted & set(spec.runs_on(dataset)):
+            continue
+        own = [
+            _row(spec, metric, clean[_of(clean, dataset, run)], pairs[_of(pairs, dataset, run)], dataset, run)
+            for run in spec.runs_on(dataset)
+        ]
+        counted = pairs[(pairs["dataset"] == dataset) & pairs["scored"]]
+        mark_noise(spec, own, *means_of_runs(spec, counted, "drop", dataset, by_seed=True))
+        rows += own
     mark_against_baselines(spec, rows, "clean", metric)
     return typed(rows)
 
@@ -97,11 +104,18 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
         }
         for heading, name in zip(headings, _MEASURES, strict=True):
             mean, spread = number(row[name], digits), number(row[f"{name}_sd"], digits)
-            shown[heading] = mean if spread == NOTHING else f"{mean} ± {spread}"
+            text = mean if spread == NOTHING else f"{mean} ± {spread}"
+            shown[heading] = marked(text, row) if name == "drop" else text
         counts = {"Unreachable": "n_unreachable", "Lost": "n_object_lost", "Failed": "n_failed"}
         shown |= {title: str(row[name]) for title, name in counts.items()}
         rows.append(shown | {"Beats baselines": verdict_text(row["beats_baselines"])})
     return pd.DataFrame(rows)
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    metric = primary_metric(spec)
+    return noise_remarks(spec, table, drop_title(metric), METRICS[metric].digits, column="drop")
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:

@@ -1,12 +1,14 @@
 """Whether images that were made against one run mislead another."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from medstress.runs import adversarial_name
 from medstress.score.bootstrap import estimate_column
+from medstress.score.compared import means_of_runs
 from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import left_out, paired_drops, scores_under
 from medstress.score.titles import dataset_titles, run_titles
@@ -20,6 +22,8 @@ from medstress.tables.layout import (
     interval_text,
     typed,
 )
+from medstress.tables.missing import missing_expected
+from medstress.tables.noise_marks import mark_noise, marked, noise_remarks
 from medstress.tables.segmentation_adversarial import cells_of
 
 TITLE = "Segmentation: transfer of adversarial images"
@@ -53,11 +57,20 @@ def _cells(spec: TableSpec) -> Iterator[_Cell]:
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, attack, level, source and run that have scores."""
+    """One row a data set, attack, level, source and run, without numbers where there are no scores."""
     metric = primary_metric(spec)
     names = {cell.scores[2] for cell in _cells(spec)}
-    pairs = cells_of(paired_drops(scores_under(names, frame[frame["metric"] == metric])))
-    return typed([_row(spec, pairs[cell.scores], metric, cell) for cell in _cells(spec) if cell.scores in pairs])
+    pairs = paired_drops(scores_under(names, frame[frame["metric"] == metric]))
+    parts = cells_of(pairs)
+    rows = []
+    for _, block in groupby(_cells(spec), key=lambda cell: cell[:-1]):
+        cells = list(block)
+        # A run's own images have another name than the same images have before others.
+        seen = pd.concat([parts.get(cell.scores, pairs[:0]).assign(perturbation=cell.attack) for cell in cells])
+        own = [_row(spec, parts.get(cell.scores, pairs[:0]), metric, cell) for cell in cells]
+        mark_noise(spec, own, *means_of_runs(spec, seen[seen["scored"]], "drop", cells[0].dataset))
+        rows += own
+    return typed(rows)
 
 
 def _row(spec: TableSpec, pairs: pd.DataFrame, metric: str, cell: _Cell) -> dict[str, Any]:
@@ -96,17 +109,26 @@ def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
             },
         )
         own = " (own)" if row["run"] == row["source"] else ""
-        shown[f"{runs[row['run']]}: {drop_title(metric)}"] = estimate_text(row, "drop", METRICS[metric].digits) + own
+        text = estimate_text(row, "drop", METRICS[metric].digits) + own
+        shown[f"{runs[row['run']]}: {drop_title(metric)}"] = marked(text, row)
     return pd.DataFrame(list(rows.values()))
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    metric = primary_metric(spec)
+    blocks = "by attack, level and the model that images were made against"
+    by = ("dataset", "attack", "level", "source")
+    return noise_remarks(spec, table, drop_title(metric), METRICS[metric].digits, column="drop", by=by, blocks=blocks)
 
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing."""
-    runs, datasets = run_titles(spec), dataset_titles(spec)
-    found = set(frame[["dataset", "run", "perturbation", "level"]].drop_duplicates().itertuples(index=False, name=None))
-    return [
-        f"{datasets[cell.dataset]}, {runs[cell.run]}: no scores for {cell.attack} against {runs[cell.source]}, "
-        f"level {cell.level}."
-        for cell in _cells(spec)
-        if cell.scores not in found
-    ]
+    runs = run_titles(spec)
+    cells: dict[tuple[str, str], dict[str, list[int]]] = {}
+    titles = {}
+    for cell in _cells(spec):
+        name = cell.scores[2]
+        cells.setdefault((cell.dataset, cell.run), {})[name] = spec.levels
+        titles[name] = f"{cell.attack} against {'itself' if cell.source == cell.run else runs[cell.source]}"
+    return missing_expected(spec, frame, cells, titles)

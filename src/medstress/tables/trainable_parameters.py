@@ -8,6 +8,7 @@ from medstress.runs import POOLED, named_parts
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.table_spec import TableSpec
 from medstress.tables.layout import number
+from medstress.tables.missing import filling, paths_of
 
 TITLE = "Trainable parameters of each strategy"
 CAPTION = (
@@ -61,16 +62,29 @@ def _trained_on(spec: TableSpec) -> dict[str, str]:
 
 def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     """What is missing: records, and budgets that are equal, without which strategies cannot be compared."""
-    found = set(frame[["run", "dataset"]].itertuples(index=False, name=None))
+    found = set(frame[["run", "dataset", "seed"]].itertuples(index=False, name=None))
     runs, datasets = run_titles(spec), _trained_on(spec)
-    missing = [
-        f"{runs[run]} on {datasets[dataset]}: no training record."
-        for run in spec.runs
-        if named_parts(run)["strategy"]
-        for dataset in spec.datasets
-        if run in spec.runs_on(dataset) and not {(run, dataset), (run, POOLED)} & found
-    ]
-    return missing + list(_unequal_budgets(frame, datasets))
+    said: dict[str, list[str]] = {}
+    lacking = [(run, *one) for run in spec.runs for one in _trainings(spec, run) if (run, *one[:2]) not in found]
+    for run, dataset, seed, _ in lacking:
+        on = f"{runs[run]} on {datasets.get(dataset, dataset)}"
+        said.setdefault(on, []).append(str(seed))
+    notes = [f"{on}: no training record of seed {', '.join(seeds)}." for on, seeds in said.items()]
+    if lacking:
+        names = [(name, "training") for *_, name in lacking]
+        notes.append(filling(paths_of(spec, "checkpoints", names, "json")))
+    return notes + list(_unequal_budgets(frame, datasets))
+
+
+def _trainings(spec: TableSpec, run: str) -> Iterator[tuple[str, int, str]]:
+    """Data set, seed and name of each training that a run of the study stands for; none of a run without a strategy."""
+    if not named_parts(run)["strategy"]:
+        return
+    on = spec.members.get(run, {})
+    for name in dict.fromkeys(name for names in on.values() for name in names):
+        parts = named_parts(name)
+        seed = (parts["variant"] or "").removeprefix("seed")
+        yield parts["trainset"] or "", int(seed) if seed.isdigit() else 0, name
 
 
 def _unequal_budgets(frame: pd.DataFrame, datasets: Mapping[str, str]) -> Iterator[str]:

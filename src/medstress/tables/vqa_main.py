@@ -4,9 +4,9 @@ import pandas as pd
 
 from medstress.table_spec import TableSpec
 from medstress.tables.answers_main import CAPTION as _CAPTION
-from medstress.tables.answers_main import build, display_of, notes
+from medstress.tables.answers_main import build, display_of, notes, remarks_of
 
-__all__ = ["CAPTION", "TITLE", "build", "display", "notes"]
+__all__ = ["CAPTION", "TITLE", "build", "display", "notes", "remarks"]
 
 TITLE = "Questions: clean scores and what perturbations take away"
 CAPTION = (
@@ -27,3 +27,8 @@ COUNTS = {
 def display(spec: TableSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it; precision and recall are among the numbers."""
     return display_of(spec, table, _SHOWN, COUNTS)
+
+
+def remarks(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What differences between drops are noise."""
+    return remarks_of(spec, table, _SHOWN)

@@ -1,13 +1,13 @@
 """Each run on both sides of each shift of each data set, beside what needs no image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from medstress.score.bootstrap import Estimate, estimate_column
-from medstress.score.metrics import METRICS
+from medstress.score.metrics import METRICS, primary_metric
 from medstress.score.robustness import clean_scores, counts, paired_drops
 from medstress.score.shift_robustness import SMALLEST, kept_above_floor, lost_between, side_of
 from medstress.score.titles import dataset_titles, run_titles
@@ -25,6 +25,7 @@ from medstress.tables.layout import (
     number,
     typed,
 )
+from medstress.tables.missing import filling, missing_scores, paths_of
 
 TITLE = "Questions: in and out of distribution"
 CAPTION = (
@@ -60,30 +61,48 @@ class _Scores:
 
 
 @dataclass(frozen=True)
+class _Runs:
+    """Rows by run."""
+
+    parts: Mapping[str, pd.DataFrame]
+    nothing: pd.DataFrame
+
+    def of(self, run: str) -> pd.DataFrame:
+        """Those of one run, which may be none."""
+        return self.parts.get(run, self.nothing)
+
+
+def _by_run(rows: pd.DataFrame) -> _Runs:
+    return _Runs({str(run): part for run, part in rows.groupby("run", observed=True)}, rows[:0])
+
+
+@dataclass(frozen=True)
 class _Sides:
-    """One shift's scores of all runs, on both sides; of a synthetic one also the pairs, of which means are made."""
+    """One shift's scores on both sides; of a synthetic one also the pairs, of which means are made."""
 
     shift: str
-    iid: pd.DataFrame
-    ood: pd.DataFrame
-    pairs: pd.DataFrame | None = None
+    iid: _Runs
+    ood: _Runs
+    pairs: _Runs | None = None
 
     def rows(self, side: _Side, run: str) -> pd.DataFrame:
         """All scores of a run on one side."""
-        rows = self.iid if side == "iid" else self.ood
-        return rows[rows["run"] == run]
+        return (self.iid if side == "iid" else self.ood).of(run)
 
     def counted(self, side: _Side, run: str) -> pd.DataFrame:
         """Those that means count, with their values in the column `value`."""
         if self.pairs is None:
             rows = self.rows(side, run)
             return rows[counts(rows["status"], rows["value"])]
-        pairs = self.pairs[(self.pairs["run"] == run) & self.pairs["scored"]]
+        pairs = self.pairs.of(run)
+        pairs = pairs[pairs["scored"]]
         return pairs.assign(value=pairs["clean" if side == "iid" else "perturbed"])
 
 
 def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a data set, shift, metric and run that has scores there.
+    """One row a data set, shift, metric and run; adapted runs have none of shifts whose sides they were trained on.
+
+    Without numbers where there are no scores; metrics that no run has on a data set are left out.
 
     `shift_kind` is real or synthetic. `chance` is what a guess scores; `baseline` the best that is no model without the
     image, and `no_image` the run's own model without it; `explained` is the share that this has of the run's score.
@@ -94,9 +113,10 @@ def build(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     for dataset in spec.datasets:
         own, paired = frame[frame["dataset"] == dataset], pairs[pairs["dataset"] == dataset]
         found: list[dict[str, Any]] = []
-        for metric in spec.metrics:
+        there = set(own["metric"].unique())
+        for metric in spec.metrics if there else [primary_metric(spec)]:
             known = METRICS[metric]
-            if known.of_pair:
+            if known.of_pair or (there and metric not in there):
                 continue
             scores = _Scores(
                 dataset,
@@ -122,17 +142,20 @@ def _shifts(spec: TableSpec, scores: _Scores) -> Iterator[_Sides]:
     whole = clean[subset.isin(WHOLE_SUBSETS)]
     for shift in spec.shifts.get(scores.dataset, []):
         iid, ood = (clean[subset == subset_name(shift, side)] for side in _SIDES)
-        yield _Sides(shift, iid, ood)
+        yield _Sides(shift, _by_run(iid), _by_run(ood))
     made = spec.perturbations_on(scores.dataset)
     for name in (PERTURBATIONS, *made):
         pairs = scores.pairs[scores.pairs["perturbation"].isin(made if name == PERTURBATIONS else [name])]
-        if len(pairs):
-            # Of a type that is made for some of the images, the others are on neither side.
-            yield _Sides(name, whole[whole["sample_id"].isin(pairs["sample_id"].unique())], pairs, pairs)
+        # Of a type that is made for some of the images, the others are on neither side.
+        asked, moved = whole[whole["sample_id"].isin(pairs["sample_id"].unique())], _by_run(pairs)
+        yield _Sides(name, _by_run(asked), moved, moved)
 
 
 def _of_shift(spec: TableSpec, scores: _Scores, sides: _Sides) -> list[dict[str, Any]]:
-    runs = [run for run in spec.runs_on(scores.dataset) if all(len(sides.rows(side, run)) for side in _SIDES)]
+    if sides.pairs is None and len(scores.clean) and not (sides.iid.parts and sides.ood.parts):
+        # What nobody has is no side of this data set.
+        return []
+    runs = [run for run in spec.runs_on(scores.dataset) if _belongs(spec, scores, sides, run)]
     rows = {run: _row(spec, scores, sides, run) for run in runs}
     learnt = [row for run, row in rows.items() if run in spec.baselines and run not in spec.no_image.values()]
     for run, row in rows.items():
@@ -144,6 +167,12 @@ def _of_shift(spec: TableSpec, scores: _Scores, sides: _Sides) -> list[dict[str,
     mark_against_baselines(spec, found, "iid", scores.metric)
     mark_against_baselines(spec, found, "ood", scores.metric, "beats_baselines_ood")
     return found
+
+
+def _belongs(spec: TableSpec, scores: _Scores, sides: _Sides, run: str) -> bool:
+    """Whether a run has a row: adapted ones may be scored on one side of a real shift alone, or on none."""
+    trained = run in spec.adapted and sides.pairs is None and run in scores.clean["run"].unique()
+    return not trained or all(len(sides.rows(side, run)) for side in _SIDES)
 
 
 def _row(spec: TableSpec, scores: _Scores, sides: _Sides, run: str) -> dict[str, Any]:
@@ -234,12 +263,17 @@ def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
     datasets, runs = dataset_titles(spec), run_titles(spec)
     found = set(frame[["dataset", "run", "subset"]].drop_duplicates().astype(str).itertuples(index=False, name=None))
     scored = {(dataset, run) for dataset, run, _ in found}
+    whole = frame[frame["subset"].isin(WHOLE_SUBSETS)]
+    pairs = clean_scores(whole)[["dataset", "run"]].drop_duplicates().astype(str)
+    clean = set(pairs.itertuples(index=False, name=None))
     lacking: dict[str, list[str]] = {}
+    unfilled: dict[tuple[str, str], None] = {}
     for dataset, shifts in spec.shifts.items():
         for shift in shifts:
             names = [subset_name(shift, side) for side in _SIDES]
             sides = {run: {name for name in names if (dataset, run, name) in found} for run in spec.runs_on(dataset)}
             asked = [run for run in sides if (dataset, run) in scored]
+            known = set().union(*sides.values())
             # A side that even models as they are have no scores on is empty.
             divided = all(len(sides[run]) == len(names) for run in asked if run not in spec.adapted)
             for run in (run for run, there in sides.items() if len(there) < len(names)):
@@ -248,7 +282,17 @@ def notes(spec: TableSpec, frame: pd.DataFrame) -> list[str]:
                 if divided and run in asked and run in spec.adapted and not sides[run]:
                     what += f", trained on both (a strategy with `shift: {shift}` is scored on both)"
                 lacking.setdefault(what, []).append(runs[run])
+                # A run without clean scores is said and filled below; a side that no run has is empty.
+                if (dataset, run) in clean and (run not in spec.adapted or sides[run]) and sides[run] < known:
+                    unfilled |= dict.fromkeys((one, dataset) for one in spec.members.get(run, {}).get(dataset, [run]))
     blind = [runs[run] for run in runs if run not in spec.baselines and run not in spec.no_image]
     if blind:
         lacking["Not asked without the image, so no share is explained"] = blind
-    return missing_baselines(spec) + [f"{what}: {'; '.join(names)}." for what, names in lacking.items()]
+    # The records are there, so Snakemake would find nothing to do.
+    paths = [paths_of(spec, folder, unfilled) for folder in ("scores", "predictions")]
+    return [
+        *missing_baselines(spec),
+        *(f"{what}: {'; '.join(names)}." for what, names in lacking.items()),
+        *([filling(*paths)] if unfilled else []),
+        *missing_scores(spec, whole),
+    ]

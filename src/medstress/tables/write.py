@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 from medstress.errors import MedstressError
 from medstress.names import TableName
 from medstress.records import PerturbedRow, atomic_path, read_tables
-from medstress.runs import family_of
+from medstress.runs import POOLED, family_of
 from medstress.score.judged import read_judged
 from medstress.score.ratings import read_answer_marks, read_ratings
 from medstress.score.robustness import of_perturbations, read_scores
 from medstress.table_spec import TableSpec
-from medstress.tables.markup import latex, markdown
+from medstress.tables.latex import latex
+from medstress.tables.markup import markdown
+from medstress.tables.missing import EXPLAINED, STUDY_FILE, missing_of_tasks
 from medstress.tables.registry import TABLES, TableEntry
 from medstress.tables.trainable_parameters import VAL_SCORES
 
@@ -104,11 +106,18 @@ def write_table(
     if not spec.datasets:
         raise MedstressError(f"table {name}: the study has no {entry.task} data set. Leave the table out.")
     frames = [_read(spec, entry, kind, sources.get(kind, ())) for kind in entry.reads]
-    table = module.build(spec, *frames)
-    if table.empty:
+    # Where nothing is of the study, a table of holes alone would say less than this error.
+    foreign = not frames[0]["dataset"].isin([*spec.datasets, POOLED]).any()
+    table = frames[0] if foreign else module.build(spec, *frames)
+    if foreign or table.empty:
         where = ", ".join(str(path) for kind in entry.reads for path in sources.get(kind, ()))
         raise MedstressError(f"table {name}: none of the study's rows is in {where}. Delete these and run again.")
-    shown, notes = module.display(spec, table), module.notes(spec, *frames)
+    remarks = module.remarks(spec, table) if hasattr(module, "remarks") else []
+    shown, notes = module.display(spec, table), [*remarks, *module.notes(spec, *frames)]
+    if entry.task is None and first == "scores":
+        notes += missing_of_tasks(spec, frames[0])
+    if any(STUDY_FILE in note for note in notes):
+        notes.append(EXPLAINED)
     texts = {
         "csv": table.to_csv(index=False, float_format="%.10g", lineterminator="\n"),
         "md": markdown(module.TITLE, module.CAPTION, shown, notes),
