@@ -4,31 +4,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 
 from medstress.errors import MedstressError
-from medstress.figures.style import PAGE_WIDTH, colours_of, legend_columns
+from medstress.figures.blocks import shown_kind
+from medstress.figures.pictures import bare, halo, outline, path_of, window_of
+from medstress.figures.style import PAGE_HEIGHT, PAGE_WIDTH, colours_of, legend_columns
 from medstress.perturb.warp import warp_mask
-from medstress.pixels import Image, Mask, box_of, decode_mask, decode_png
+from medstress.pixels import Image, Mask, decode_mask, decode_png
 from medstress.records import ImageRow, PerturbedRow, PredictionRow, SampleRow, read_groups, read_rows, read_tables
 from medstress.runs import family_of, named_parts
 from medstress.score.titles import dataset_titles, run_titles
 from medstress.table_spec import TableSpec
 
 _ROWS = 6
+_EDGE = 0.5
 # Outlines of more runs hide each other and the picture.
 _MOST_RUNS = 4
 # One of each family first; the rest of the study's types fill up.
 _FIRST = ("gaussian_noise", "motion_blur", "jpeg", "rotation", "mri_motion", "ct_metal_streaks")
-# The shown window is this many times the object's longer side, so that an object that moves stays in view.
-_WINDOW = 2.2
-_SMALLEST_WINDOW = 64
 _WARNING = "#D55E00"
 
 
@@ -57,18 +55,19 @@ class _Cell:
 def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
     """Up to six perturbations at all levels, with the outlines of the truth and of up to four runs' answers.
 
-    Rows go through the data sets in turn, so that each appears; a row shows the largest object of a data set, or the
+    As many rows as a page holds go through the data sets in turn; a row shows the largest object of a data set, or the
     next largest where the data set comes up again. SSIM is that of the whole image, of which a window is shown.
     """
-    chosen = _rows(spec)
     columns = 1 + len(spec.levels)
-    size = (PAGE_WIDTH, PAGE_WIDTH / (columns + 0.35) * len(chosen) * 1.14 + 0.5)
+    row = PAGE_WIDTH / (columns + 0.35) * 1.14
+    chosen = _rows(spec)[: int((PAGE_HEIGHT - _EDGE) / row)]
+    size = (PAGE_WIDTH, row * len(chosen) + _EDGE)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.02, wspace=0, hspace=0))
     grid = figure.subplots(len(chosen), columns, squeeze=False)
     shown = _shown(spec)
-    titles, colours = dataset_titles(spec), colours_of(list(spec.runs))
+    titles, colours = dataset_titles(spec), colours_of(shown)
     for index, (kind, dataset) in enumerate(chosen):
-        path = _path_of(sources["perturbed"], dataset, kind)
+        path = path_of("image_grid", sources["perturbed"], dataset, kind)
         subject = _subject(sources, path, dataset, [name for _, name in chosen[:index]].count(dataset))
         cells = {cell.level: cell for cell in _cells(subject, path, spec.levels)}
         answers = {
@@ -76,13 +75,13 @@ def draw(spec: TableSpec, sources: Mapping[str, Sequence[Path]]) -> Figure:
             for run in spec.runs_on(dataset)
             if run in shown
         }
-        window = _window(subject.mask)
+        window = window_of(subject.mask)
         for axes, level in zip(grid[index], (0, *spec.levels), strict=True):
             _picture(axes, colours, cells.get(level), {run: given.get(level) for run, given in answers.items()}, window)
             if index == 0:
                 axes.set_title("clean" if level == 0 else f"level {level}")
-        grid[index][0].set_ylabel(f"{titles[dataset]}\n{kind.replace('_', ' ')}", fontsize=7)
-    truth = Line2D([], [], color="white", linewidth=1.4, label="truth", path_effects=_halo())
+        grid[index][0].set_ylabel(f"{titles[dataset]}\n{shown_kind(spec, kind)}", fontsize=7)
+    truth = Line2D([], [], color="white", linewidth=1.4, label="truth", path_effects=halo())
     runs = [Line2D([], [], color=colours[run], linewidth=1.4, label=run_titles(spec)[run]) for run in shown]
     places = legend_columns(["truth", *(str(line.get_label()) for line in runs)], PAGE_WIDTH)
     figure.legend(handles=[truth, *runs], loc="outside lower center", ncols=places)
@@ -108,24 +107,17 @@ def _rows(spec: TableSpec) -> list[tuple[str, str]]:
     return rows
 
 
-def _path_of(paths: Sequence[Path], folder: str, stem: str) -> Path:
-    for path in paths:
-        if (path.parent.name, path.stem) == (folder, stem):
-            return path
-    raise MedstressError(f"figure image_grid: {folder}/{stem}.parquet is not among the records. Make it first.")
-
-
 def _subject(sources: Mapping[str, Sequence[Path]], perturbed: Path, dataset: str, place: int) -> _Subject:
     """The object in the `place`-th image of a data set, where images are ordered by their largest object's share."""
     shown = set(read_tables([perturbed], PerturbedRow, ["image_id"])["image_id"].to_pylist())
-    images = _path_of(sources["images"], dataset, "images")
+    images = path_of("image_grid", sources["images"], dataset, "images")
     sizes = {
         row.image_id: (row.height, row.width)
         for row in read_rows(images, ImageRow, pixels=False)
         if row.image_id in shown
     }
     best: dict[str, tuple[float, str, str, Mask]] = {}
-    for sample in read_rows(_path_of(sources["samples"], dataset, "samples"), SampleRow):
+    for sample in read_rows(path_of("image_grid", sources["samples"], dataset, "samples"), SampleRow):
         if sample.image_id not in sizes:
             continue
         for item in sample.objects:
@@ -173,22 +165,6 @@ def _answers(paths: Sequence[Path], run: str, dataset: str, kind: str, subject: 
     return {row["level"]: decode_mask(row["mask"], height, width) for row in rows if row["mask"] is not None}
 
 
-def _window(mask: Mask) -> tuple[slice, slice]:
-    """Rows and columns of a square around the object, inside the image."""
-    x0, y0, x1, y1 = box_of(mask)
-    side = int(max(_WINDOW * max(x1 - x0, y1 - y0), _SMALLEST_WINDOW))
-    slices = []
-    for low, high, length in [(y0, y1, mask.shape[0]), (x0, x1, mask.shape[1])]:
-        size = min(side, length)
-        start = int(np.clip((low + high - size) / 2, 0, length - size))
-        slices.append(slice(start, start + size))
-    return slices[0], slices[1]
-
-
-def _halo() -> list[AbstractPathEffect]:
-    return [Stroke(linewidth=2.0, foreground="black"), Normal()]
-
-
 def _picture(
     axes: Axes,
     colours: Mapping[str, str],
@@ -196,24 +172,14 @@ def _picture(
     answers: Mapping[str, Mask | None],
     window: tuple[slice, slice],
 ) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
+    bare(axes)
     if cell is None:
         axes.set_xlabel("no image", fontsize=6, color=_WARNING)
         return
     axes.imshow(cell.image[window], cmap="gray", vmin=0, vmax=255)
-    _outline(axes, cell.truth[window], "white", 0.9, halo=True)
+    outline(axes, cell.truth[window], "white", 0.9, haloed=True)
     for run, mask in answers.items():
         if mask is not None:
-            _outline(axes, mask[window], colours[run], 0.9)
+            outline(axes, mask[window], colours[run], 0.9)
     colour = _WARNING if cell.warns else "black"
     axes.set_xlabel(cell.caption, fontsize=6, color=colour, labelpad=1.5)
-
-
-def _outline(axes: Axes, mask: Mask, colour: str, width: float, *, halo: bool = False) -> None:
-    if mask.all() or not mask.any():
-        return  # an outline that is out of view
-    lines = axes.contour(mask.astype(np.float64), levels=[0.5], colors=[colour], linewidths=width)
-    if halo:
-        lines.set_path_effects(_halo())
