@@ -14,9 +14,12 @@ from medstress.commands import (
     add_image_commands,
     add_rating_sheet_command,
 )
+from medstress.config_warnings import warnings_of
 from medstress.configfile import load_project
+from medstress.exports.run_count import counted_runs
 from medstress.reference import MARK, json_schema, key_reference
 from medstress.stage import message_for
+from medstress.study_commands import add_study_commands
 
 
 def _validate(arguments: argparse.Namespace) -> None:
@@ -26,13 +29,15 @@ def _validate(arguments: argparse.Namespace) -> None:
     kinds = sum(len(project.perturbations_on(dataset)) for _, dataset in scored)
     cells = kinds * len(study.perturbations.levels)
     print(
-        f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, {len(project.runs)} runs, "
-        f"{len(study.perturbations.types)} perturbations, {cells} cells"
+        f"{arguments.config} is valid: study {study.study}, {len(study.datasets)} data sets, "
+        f"{counted_runs(project.runs)}, {len(study.perturbations.types)} perturbations, {cells} cells"
     )
     meant = [run for run in project.runs if set(project.scored_on(run)) & set(project.attacked_datasets)]
     spared = [run for run in meant if not project.attacked(run)]
     if spared:
         print(f"not attacked, for want of gradients: {', '.join(spared)}")
+    for warning in warnings_of(project):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _folder(arguments: argparse.Namespace) -> None:
@@ -41,11 +46,13 @@ def _folder(arguments: argparse.Namespace) -> None:
 
 def _outputs(arguments: argparse.Namespace) -> None:
     folder = Path("results") / load_project(arguments.config).study.study
-    for kind, pattern in (("tables", "tables/*.md"), ("figures", "figures/*.png"), ("report", "report.html")):
+    # The page comes last, where eyes are.
+    kinds = {"tables": "tables/*.md", "figures": "figures/*.png", "report": "report.html", "page": "index.html"}
+    for kind, pattern in kinds.items():
         found = sorted(folder.glob(pattern))
         print(f"{kind}:" if found else f"{kind}: none yet")
         for path in found:
-            print(f"  {path}")
+            print(path if kind == "page" else f"  {path}")
 
 
 def _schema(arguments: argparse.Namespace) -> None:
@@ -63,7 +70,7 @@ def main() -> int:
     for name, action, text in (
         ("validate", _validate, "check a study and its cards, and print every problem at once"),
         ("folder", _folder, "print the folder that a study's results go to"),
-        ("outputs", _outputs, "list the tables, figures and report of a study that are there"),
+        ("outputs", _outputs, "list the tables, figures, report and page of a study that are there"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("config", type=Path, help="the study, such as config/config.yaml")
@@ -75,6 +82,7 @@ def main() -> int:
     add_export_results_command(commands)
     add_rating_sheet_command(commands)
     add_boxes_command(commands)
+    add_study_commands(commands)
     arguments = parser.parse_args()
     try:
         arguments.action(arguments)

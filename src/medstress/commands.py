@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from medstress.cards.dataset import DatasetCard
 from medstress.cards.segmentation import SegmentationCard
 from medstress.datasets.write_boxes import write_boxes
 from medstress.errors import MedstressError
+from medstress.exports.dataset_card import write_dataset_card
 from medstress.exports.source import find_perturbed, read_labels
 from medstress.exports.write import EXPORTS, export
 from medstress.imagefolder.perturb import FolderJob, perturb_folder
@@ -30,7 +32,13 @@ def add_image_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     listing.set_defaults(action=_list)
 
     perturb = commands.add_parser("perturb", help="perturb every image of a folder: OUT/{type}/{level}/{name}.png")
-    perturb.add_argument("source", type=Path, metavar="IN", help="folder of PNG, JPEG, TIFF, NPY, DICOM or NIfTI files")
+    perturb.add_argument(
+        "source",
+        type=Path,
+        metavar="IN",
+        help="folder of PNG, JPEG, TIFF, NPY, DICOM or NIfTI files; folders below it that are called masks, labels, "
+        "segmentations or annotations are left out",
+    )
     perturb.add_argument("out", type=Path, metavar="OUT", help="where images and manifest.csv go; run again to go on")
     perturb.add_argument("--modality", choices=get_args(Modality), required=True, help="what kind of images these are")
     perturb.add_argument("--types", help="names, separated by commas (default: all that fit the modality)")
@@ -52,6 +60,9 @@ def add_export_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument("out", type=Path, help="where the files go")
     parser.add_argument("--format", choices=list(EXPORTS), required=True)
     parser.add_argument("--labels", type=Path, help="CSV sheet: image_id and a column of class indices for each label")
+    parser.add_argument(
+        "--card", type=Path, help="the data set's card, for the README.md of hugging_face: its title and licence"
+    )
     parser.set_defaults(action=_export)
 
 
@@ -119,9 +130,21 @@ def _rating_sheet(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     source = find_perturbed(arguments.study, arguments.dataset)
     labels = read_labels(arguments.labels, source.ids) if arguments.labels else None
+    card = _dataset_card(arguments.card) if arguments.card else None
     export(source, labels, arguments.out, arguments.format)
+    if card and arguments.format == "hugging_face":
+        write_dataset_card(card, source, arguments.out / "README.md")
     cells = len(source.ids) * len(source.records) * len(source.levels)
     print(f"{arguments.out}: {cells} perturbed images of {len(source.records)} types", file=sys.stderr)
+
+
+def _dataset_card(path: Path) -> DatasetCard:
+    data = read_yaml(path)
+    try:
+        card: DatasetCard = TypeAdapter(DatasetCard).validate_python(data)
+    except ValidationError as error:
+        raise ConfigError(list(problems_of(error, DatasetCard, path))) from None
+    return card
 
 
 def _export_results(arguments: argparse.Namespace) -> None:
@@ -205,6 +228,9 @@ def _perturb(arguments: argparse.Namespace) -> None:
     statuses = ", ".join(f"{count} {status}" for status, count in outcome.statuses.items())
     print(f"{outcome.manifest}: {statuses or 'no images'}", file=sys.stderr)
     print(f"{outcome.made} image-type pairs made, {outcome.found} found from before", file=sys.stderr)
+    if outcome.left_out:
+        folders = ", ".join(map(str, outcome.left_out))
+        print(f"left out, as masks or labels by their names: {folders}. To perturb one, name it as IN", file=sys.stderr)
     if outcome.rejects:
         count = len(outcome.rejects)
         raise MedstressError("\n".join([f"{count} image{'s' if count > 1 else ''} left out:", *outcome.rejects]))
