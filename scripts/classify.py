@@ -8,7 +8,7 @@ from medstress.stage import log, stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("classify", log_file=snakemake.log[0], record=snakemake.output[0]):
+with stage("classify", log_file=snakemake.log[0], record=snakemake.output[0], code=snakemake.params.code):
     from medstress.models.classify import Records, classify_dataset
     from medstress.specs import ClassifySpec
 

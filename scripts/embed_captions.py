@@ -8,7 +8,7 @@ from medstress.stage import log, stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("embed_captions", log_file=snakemake.log[0], record=snakemake.output[0]):
+with stage("embed_captions", log_file=snakemake.log[0], record=snakemake.output[0], code=snakemake.params.code):
     from medstress.models.sentences import embed_captions
     from medstress.specs import EmbedCaptionsSpec
 

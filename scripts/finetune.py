@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage(
-    "finetune", log_file=snakemake.log[0], record=snakemake.output.tensors, environment=snakemake.params.environment
+    "finetune",
+    log_file=snakemake.log[0],
+    record=snakemake.output.tensors,
+    code=snakemake.params.code,
+    environment=snakemake.params.environment,
 ) as facts:
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()

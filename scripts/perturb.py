@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # Worker processes import this file again; only the first one is the job.
 if __name__ == "__main__":
-    with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0]) as facts:
+    with stage("perturb", log_file=snakemake.log[0], record=snakemake.output[0], code=snakemake.params.code) as facts:
         from medstress.perturb.build import perturb_dataset
         from medstress.perturb.catalogue import type_of
         from medstress.specs import PerturbSpec

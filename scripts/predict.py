@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with stage(
-    "predict", log_file=snakemake.log[0], record=snakemake.output[0], environment=snakemake.params.environment
+    "predict",
+    log_file=snakemake.log[0],
+    record=snakemake.output[0],
+    code=snakemake.params.code,
+    environment=snakemake.params.environment,
 ) as facts:
     # Before anything imports torch.
     facts["gpu"] = claim_gpus(snakemake.resources.gpu).facts()

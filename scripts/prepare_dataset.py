@@ -8,7 +8,7 @@ from medstress.stage import stage
 if TYPE_CHECKING:
     snakemake: Any
 
-with stage("prepare_dataset", log_file=snakemake.log[0], record=snakemake.output.images):
+with stage("prepare_dataset", log_file=snakemake.log[0], record=snakemake.output.images, code=snakemake.params.code):
     from medstress.datasets.prepare import prepare_dataset
     from medstress.specs import PrepareSpec
 

@@ -9,7 +9,7 @@ from medstress.stage import stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("score", log_file=snakemake.log[0], record=snakemake.output[0]):
+with stage("score", log_file=snakemake.log[0], record=snakemake.output[0], code=snakemake.params.code):
     from medstress.specs import ScoreSpec
 
     spec = ScoreSpec.model_validate_json(snakemake.params.spec)

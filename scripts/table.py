@@ -8,7 +8,7 @@ from medstress.stage import stage
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with stage("table", log_file=snakemake.log[0], record=snakemake.output[0]):
+with stage("table", log_file=snakemake.log[0], record=snakemake.output[0], code=snakemake.params.code):
     from medstress.table_spec import TableSpec
     from medstress.tables.write import write_table
 

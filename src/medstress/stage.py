@@ -101,13 +101,16 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def stage(name: str, *, log_file: str, record: str, environment: str = "") -> Iterator[dict[str, object]]:
+def stage(
+    name: str, *, log_file: str, record: str, code: str | None = None, environment: str = ""
+) -> Iterator[dict[str, object]]:
     """Run a job: log to `log_file`, write provenance beside `record`, turn errors into a message and exit code 1.
 
-    What the block puts into the dictionary that it gets becomes part of the provenance. `environment` is the file of
-    the environment that the job has to run in; none means any.
+    What the block puts into the dictionary that it gets becomes part of the provenance, as does `code`, the fingerprint
+    of the code that makes the record. `environment` is the file of the environment that the job has to run in; none
+    means any.
     """
-    facts: dict[str, object] = {}
+    facts: dict[str, object] = {} if code is None else {"code": code}
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:

@@ -254,6 +254,25 @@ CLASSES = {
 }
 
 
+def test_a_study_without_segmentation_gets_the_figures_that_show_something(project):
+    changes = {key: value for key, value in CLASSES.items() if key != "figures"}
+    study = project / "config.yaml"
+    keys = yaml.safe_load(study.read_text())
+    keys.pop("figures", None)
+    study.write_text(yaml.safe_dump(keys))
+    spoil(study, attacked_datasets=[], **changes)
+    assert load_project(study).study.figures == [
+        "severity_curves",
+        "robustness_scatter",
+        "top_perturbations",
+        "heat_map",
+        "radar",
+        "calibration_quality",
+        "failure_gallery",
+        "flip_matrix",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "key", "expected"),
     [
@@ -261,6 +280,19 @@ CLASSES = {
         ({"datasets": ["modality", "nuclei"]}, "datasets.1", "a run of a model for segmentation"),
         ({"tables": ["segmentation_main"]}, "tables.0", "a study with a data set for segmentation"),
         ({"figures": ["image_grid"]}, "figures.0", "a study with a data set for segmentation"),
+        ({"figures": ["adversarial_curves"]}, "figures.0", "a study with `attacks`"),
+        ({"figures": ["strategy_ranking"]}, "figures.0", "a study with a strategy among its runs"),
+        ({"figures": ["calibration_quality"], "perturbations": {"types": ["rotation"]}}, "figures.0", "`scale: ssim`"),
+        (
+            {"figures": ["flip_matrix"], "classification": {"metrics": ["auroc", "ece"], "error": "accuracy"}},
+            "figures.0",
+            "answers that are right or wrong",
+        ),
+        (
+            {"datasets": ["nuclei", "brain_anatomy"], "runs": ["box_fill"], "figures": ["radar"]},
+            "figures.0",
+            "images of 3 modalities",
+        ),
         ({"runs": ["tiny_clip~ensemble"]}, "runs.0", "one of the study's prompt sets: published"),
         ({"runs": ["tiny_clip+lora"]}, "runs.0", "method full or image_lora"),
         ({"runs": ["tiny_clip+tiny_fewshot@pooled"]}, "runs.0", "one of the study's data sets"),

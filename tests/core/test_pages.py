@@ -25,7 +25,8 @@ def test_the_page_has_a_study_of_your_own(tmp_path: Path, monkeypatch: pytest.Mo
     project = load_project(tmp_path / "mine.yaml")
     assert set(project.runs) == set(STUDY["runs"])
     assert project.study.tables == ["vqa_main", "vqa_levels", "vqa_shifts", "calibration"]
-    assert project.study.figures == []
+    assert {"severity_curves", "flip_matrix"} <= set(project.study.figures)
+    assert "image_grid" not in project.study.figures
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=lambda block: next(iter(block.values())))

@@ -92,3 +92,7 @@ def table_code(wildcards):
 
 def figure_code(wildcards):
     return fingerprint("medstress.figures.write", FIGURES[wildcards.figure].module)
+
+
+def page_code(wildcards):
+    return fingerprint("medstress.page.write") + assets_fingerprint()

@@ -14,6 +14,8 @@ from medstress.fetch.plan import MODELS, STAMP
 from medstress.fetch_slice import fetched_datasets, fetched_weights
 from medstress.fingerprint import fingerprint
 from medstress.models.registry import ADAPTERS, files_of_folder, weight_files
+from medstress.page.document import assets_fingerprint
+from medstress.page_slice import page_spec as page_slice
 from medstress.perturb.registry import PERTURBATIONS
 from medstress.specs import EmbedCaptionsSpec
 from medstress.stage import check_writable
@@ -33,12 +35,18 @@ FOLDERS = [
     "scores",
     "tables",
     "figures",
+    "page",
     "logs",
     "journal",
 ]
 
 
 def load():
+    if not workflow.configfiles:
+        raise WorkflowError(
+            "no study: as a module, medstress reads the configfile of the outer workflow "
+            "(configfile: 'config/config.yaml' above `module`)."
+        )
     source = Path(workflow.configfiles[-1])
     try:
         project = load_project(source, config)

@@ -136,3 +136,23 @@ def table_inputs(wildcards):
 
 def figure_inputs(wildcards):
     return {kind: RECORDS[kind] for kind in FIGURES[wildcards.figure].reads}
+
+
+def page_inputs(wildcards):
+    shown = ("scores", "images", "samples", "perturbed", "predictions", "training")
+    tables = expand("<results>/tables/{table}.parquet", table=STUDY.tables)
+    figures = expand("<results>/figures/{figure}.svg", figure=STUDY.figures)
+    attacked = [
+        f"<results>/attacked/{run}/{dataset}"
+        for run, dataset in SCORED
+        if PROJECT.attacked(run) and dataset in PROJECT.attacked_datasets
+    ]
+    return {
+        "tables": tables,
+        "figures": figures,
+        "attacked": [f"{record}.parquet" for record in attacked],
+        "adversarial": [
+            f"{record}.images.parquet" for record in attacked if PROJECT.keeps_images
+        ],
+        **{kind: RECORDS[kind] for kind in shown},
+    }

@@ -61,7 +61,9 @@ def attack_spec(wildcards):
 
 
 def table_spec(wildcards):
-    return table_slice(PROJECT).model_dump_json()
+    # A reworded claim redoes the table of claims alone.
+    claims = wildcards.get("table") == "claims"
+    return table_slice(PROJECT, claims=claims).model_dump_json()
 
 
 def finetune_spec(wildcards):
@@ -70,3 +72,7 @@ def finetune_spec(wildcards):
 
 def score_spec(wildcards):
     return PROJECT.score_spec(wildcards.run, wildcards.dataset).model_dump_json()
+
+
+def page_spec(wildcards):
+    return page_slice(PROJECT).model_dump_json()
