@@ -243,3 +243,26 @@ def test_two_commands_do_not_write_to_one_folder(folder, tmp_path):
         done = run(folder, out, "--modality", "microscopy", "--types", "jpeg", "--levels", "1")
     assert done.returncode == 1
     assert "Is another medstress perturb at work" in done.stderr
+
+
+def test_masks_and_labels_are_left_out_and_said(folder, tmp_path):
+    for name in ("masks", "deep/Labels", "segmentation"):
+        (folder / name).mkdir()
+        shutil.copy(folder / "a.png", folder / name / "a.png")
+    (folder / "masks_of_colour").mkdir()
+    shutil.copy(folder / "b.png", folder / "masks_of_colour/b.png")
+    options = ("--modality", "microscopy", "--types", "gaussian_noise", "--levels", "1")
+    done = run(folder, tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    assert {row["image_id"] for row in rows_of(tmp_path / "out")} == {"a", "b", "colour", "deep/a", "masks_of_colour/b"}
+    said = next(line for line in done.stderr.splitlines() if line.startswith("left out, as masks or labels"))
+    assert f"{folder / 'deep/Labels'}, {folder / 'masks'}, {folder / 'segmentation'}." in said
+    # Named itself, a folder of masks is a folder of images.
+    done = run(folder / "masks", tmp_path / "of_masks", *options)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr
+    assert [row["image_id"] for row in rows_of(tmp_path / "of_masks")] == ["a"]
+    (folder / "deep/a.png").unlink()
+    done = run(folder / "deep", tmp_path / "none", *options)
+    assert done.returncode == 1
+    assert f"no image found besides {folder / 'deep/Labels'}" in done.stderr

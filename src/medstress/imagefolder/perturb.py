@@ -29,6 +29,11 @@ from medstress.pixels import encode_mask, encode_png
 from medstress.seeds import seed_of
 from medstress.specs import SeveritySpec
 
+_ANSWERS = frozenset(
+    f"{name}{plural}" for name in ("mask", "label", "segmentation", "annotation") for plural in ("", "s")
+)
+"""Names of folders that hold what is known of images, as data sets call them, in lower case."""
+
 
 @dataclass(frozen=True)
 class FolderJob:
@@ -66,24 +71,29 @@ class _Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """manifest: the written file. made and found: units (image and type) of this run and of earlier ones."""
+    """manifest: the written file. made and found: units (image and type) of this run and of earlier ones.
+
+    left_out: folders below the source that were not looked into, since their names say that they hold masks or labels.
+    """
 
     manifest: Path
     made: int
     found: int
     statuses: dict[str, int]
     rejects: tuple[str, ...]
+    left_out: tuple[Path, ...] = ()
 
 
 def perturb_folder(job: FolderJob, *, workers: int = 1, progress: bool = True) -> Outcome:
     """Write the perturbed images and the manifest; what an earlier run made of the same files is kept.
 
     The bytes do not depend on `workers` nor on interruptions; a draw depends on (seed, image id, type). Images that
-    cannot be read are named in `rejects` and left out. Raises MedstressError where the folder holds no image, two
-    images have one name, or a type or level does not fit.
+    cannot be read are named in `rejects` and left out, and so are folders that are called masks, labels, segmentations
+    or annotations. Raises MedstressError where the folder holds no image, two images have one name, or a type or level
+    does not fit.
     """
     kinds = _checked_kinds(job)
-    images = _images(job)
+    images, left_out = _images(job)
     code = {name: fingerprint("medstress.perturb.levels", _module_of(kind)) for name, kind in kinds.items()}
     job.out.mkdir(parents=True, exist_ok=True)
     rejects: list[str] = []
@@ -100,7 +110,7 @@ def perturb_folder(job: FolderJob, *, workers: int = 1, progress: bool = True) -
             bar.update()
         manifest = ledger.write_manifest()
         found = len(images) * len(job.types) - made - len(rejects) * len(job.types)
-        return Outcome(manifest, made, found, ledger.counts(), tuple(rejects))
+        return Outcome(manifest, made, found, ledger.counts(), tuple(rejects), left_out)
 
 
 def _checked_kinds(job: FolderJob) -> dict[str, Perturbation | Published]:
@@ -128,8 +138,11 @@ def _module_of(kind: Perturbation | Published) -> str:
     return str((realise.func if isinstance(realise, partial) else realise).__module__)
 
 
-def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
-    """Every image below the folder by its id: the path without the extension, with the slice of a volume."""
+def _images(job: FolderJob) -> tuple[list[tuple[str, Path, int | None]], tuple[Path, ...]]:
+    """Every image below the folder by its id, the path without the extension, with the slice of a volume.
+
+    And the folders of masks and labels, which are left out.
+    """
     if not job.source.is_dir():
         raise MedstressError(f"{job.source}: no such folder")
     inside = job.out.resolve()
@@ -137,10 +150,15 @@ def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
         raise MedstressError(f"{job.out} holds the images themselves: name another folder for the perturbed ones")
     by_id: dict[str, list[Path]] = {}
     images: list[tuple[str, Path, int | None]] = []
+    left_out: set[Path] = set()
     for path in sorted(job.source.rglob("*")):
         below = path.relative_to(job.source)
         hidden = any(part.startswith(".") for part in below.parts)
         if hidden or path.resolve().is_relative_to(inside) or not is_picture(path):
+            continue
+        answers = next((folder for folder in reversed(below.parents) if folder.name.lower() in _ANSWERS), None)
+        if answers is not None:
+            left_out.add(job.source / answers)
             continue
         image_id = (below.parent / stem_of(path)).as_posix()
         grid = grid_of(path)
@@ -152,8 +170,11 @@ def _images(job: FolderJob) -> list[tuple[str, Path, int | None]]:
     if twice := [f"{', '.join(map(str, paths))}" for paths in by_id.values() if len(paths) > 1]:
         raise MedstressError("images with one name would overwrite each other: " + "; ".join(twice))
     if not images:
-        raise MedstressError(f"{job.source}: no image found. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read.")
-    return sorted(images)
+        besides = f" besides {', '.join(map(str, sorted(left_out)))}, which to perturb name as IN" if left_out else ""
+        raise MedstressError(
+            f"{job.source}: no image found{besides}. PNG, JPEG, TIFF, NPY, DICOM and NIfTI files can be read."
+        )
+    return sorted(images), tuple(sorted(left_out))
 
 
 def _tasks(
