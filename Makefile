@@ -2,6 +2,7 @@
 # make bench   speed, with peers in the same run            make clean   remove the environment and the results
 # make test-extras   run the tests of the extras `clip` and `sam` in an environment of their own, beside the first
 # make gallery docs/gallery.md and docs/scales.md, with pictures of every perturbation
+# make docs    the pages of docs/ as a site that needs no network, in build/docs
 #
 # PYTHON         interpreter to start from (3.11 or newer)
 # STUDY          configuration to run instead of the demo
@@ -13,10 +14,11 @@ STUDY ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS_VENV := .venv-extras
+DOCS_VENV := .venv-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test test-extras lint bench gallery clean
+.PHONY: demo test test-extras lint bench gallery docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -25,9 +27,9 @@ demo: $(VENV)/installed
 	    --report "$$($(BIN)/medstress folder $(STUDY))/report.html" --report-after-run
 	@$(BIN)/medstress outputs $(STUDY)
 
-# Two at a time: tests that wait for a scheduler leave a core to the others.
+# Two at a time: tests that wait for a scheduler leave a core to the others. Long files come first (tests/conftest.py).
 test: $(VENV)/installed-test lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-extras: $(EXTRAS_VENV)/installed
 	$(EXTRAS_VENV)/bin/python -m pytest tests/extras
@@ -48,12 +50,17 @@ bench: $(VENV)/installed-test
 	$(if $(QUICK),,@$(BIN)/python -m benchmarks.peers)
 	$(if $(QUICK),,@$(BIN)/python -m benchmarks.workers)
 	$(if $(QUICK),,@$(BIN)/python -m benchmarks.memory)
+	$(if $(QUICK),,@$(BIN)/python -m benchmarks.aggregate)
 
 gallery: $(VENV)/installed
 	$(BIN)/python docs/gallery.py
 
+docs: $(DOCS_VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@echo build/docs/index.html
+
 clean:
-	rm -rf $(VENV) $(EXTRAS_VENV) results/*/ .snakemake .benchmarks
+	rm -rf $(VENV) $(EXTRAS_VENV) $(DOCS_VENV) build/docs results/*/ .snakemake .benchmarks
 
 # The stamp is made anew when the pins change.
 $(VENV)/installed: envs/requirements.lock pyproject.toml
@@ -74,4 +81,10 @@ $(EXTRAS_VENV)/installed: $(VENV)/installed-test envs/requirements-extras.lock
 	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	    > "$$($(EXTRAS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth"
 	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r envs/requirements-extras.lock
+	@touch $@
+
+# Apart: nothing of it is needed to run or to test.
+$(DOCS_VENV)/installed: envs/requirements-docs.lock
+	$(PYTHON) -m venv --clear $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -r envs/requirements-docs.lock
 	@touch $@
