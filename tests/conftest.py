@@ -20,6 +20,21 @@ EMBEDDED_OF: dict[Modality, tuple[str, ...]] = {
 }
 
 
+LONGEST_FIRST = ("test_demo", "test_slurm", "test_small_study", "test_faults", "test_paid_study", "test_kill_finetune")
+"""Files of minutes: one that comes last leaves a worker alone with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files, other scenarios, then the rest as it was; pytest-xdist keeps that with --no-loadscope-reorder."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.path.stem in LONGEST_FIRST:
+        return LONGEST_FIRST.index(item.path.stem)
+    return len(LONGEST_FIRST) + (item.path.parent.name != "scenarios")
+
+
 def embedded_image(dataset: str, index: int = 0) -> Image:
     path = sorted((EMBEDDED / dataset).glob("*.png"))[index]
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

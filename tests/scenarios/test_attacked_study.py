@@ -17,13 +17,14 @@ ATTACKED = {
     "tables": ["segmentation_main", "segmentation_adversarial", "segmentation_transfer"],
     "figures": [],
 }
+TABLES = [f"results/small/tables/{table}.csv" for table in ATTACKED["tables"]]
 STRONGER = {"name": "fgsm", "method": "fgsm", "keep_images": True, "epsilons": [2, 4, 6, 8, 12]}
 
 
 def test_an_attacked_study(tmp_path):
     workflow = copy_project(tmp_path / "project")
     workflow.write_study(**ATTACKED)
-    workflow.run()
+    workflow.run(*TABLES)
     tables = {path.stem: pd.read_csv(path) for path in workflow.results.glob("tables/*.csv")}
     (row,) = tables["segmentation_adversarial"].to_dict("records")
     assert (row["run"], row["attack"], row["level"], row["epsilon"], row["n_values"]) == ("tiny_sam", "fgsm", 5, 10, 2)
@@ -35,8 +36,8 @@ def test_an_attacked_study(tmp_path):
     (image,) = read_rows(workflow.results / "attacked" / "tiny_sam" / "nuclei.images.parquet", PerturbedRow)
     assert (image.perturbation, image.strength) == ("fgsm@tiny_sam", 10)
 
-    assert workflow.planned() == {}
+    assert workflow.planned(*TABLES) == {}
     workflow.write_study(**ATTACKED | {"attacks": [STRONGER]})
-    planned = workflow.planned()
+    planned = workflow.planned(*TABLES)
     assert planned["attack"] == 1
     assert not {"prepare_dataset", "perturb"} & set(planned)

@@ -19,6 +19,7 @@ STUDY: dict[str, Any] = {
     "tables": ["captioning_main"],
     "figures": [],
 }
+TABLE = "results/small/tables/captioning_main.csv"
 JOBS = {"embed_captions": 1, "score": 1, "table": 1}
 
 
@@ -27,7 +28,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow = copy_project(tmp_path_factory.mktemp("similar") / "project")
     write_sentence_encoder(workflow.folder / "downloads" / "encoder")
     workflow.write_study(**STUDY)
-    workflow.run()
+    workflow.run(TABLE)
     return workflow
 
 
@@ -38,22 +39,22 @@ def scored(folder: Path) -> set[str]:
 def test_it_is_made_only_where_it_is_asked_for(workflow: Workflow) -> None:
     assert "caption_similarity" not in scored(workflow.results)
     workflow.write_study(**STUDY, caption_encoder="downloads/encoder")
-    assert workflow.planned() == JOBS
-    workflow.run()
+    assert workflow.planned(TABLE) == JOBS
+    workflow.run(TABLE)
     assert "caption_similarity" in scored(workflow.results)
     scores = pd.read_parquet(workflow.results / "scores" / "majority_answer" / "minivqa_captioning.parquet")
     values = scores[scores["metric"] == "caption_similarity"]["value"]
     assert len(values) == 6
     assert values.between(-1, 1 + 1e-6).all()
     assert values.gt(0.1).any()
-    assert workflow.planned() == {}
+    assert workflow.planned(TABLE) == {}
     workflow.write_study(**STUDY)
-    assert workflow.planned() == {"score": 1, "table": 1}
+    assert workflow.planned(TABLE) == {"score": 1, "table": 1}
 
 
 def test_a_folder_that_is_not_there_is_said_before_any_work(workflow: Workflow) -> None:
     workflow.write_study(**STUDY, caption_encoder="downloads/nowhere")
-    done = workflow.run("--dry-run", check=False)
+    done = workflow.run("--dry-run", TABLE, check=False)
     assert done.returncode
     assert "caption_encoder" in done.stdout
     assert "a folder with config.json" in done.stdout

@@ -16,6 +16,8 @@ from tests.scenarios.workflow import copy_project, environment
 
 pytestmark = pytest.mark.scenario
 
+TABLE = "results/small/tables/segmentation_main.csv"
+PREDICTION = "results/small/predictions/grabcut/nuclei.parquet"
 LONGER = {"limit": {"images": 5, "objects": 4}, "runs": ["grabcut"], "tables": ["segmentation_main"], "figures": []}
 
 
@@ -26,6 +28,16 @@ def prepared(tmp_path_factory):
     workflow.write_study(**LONGER)
     workflow.run("--until", "perturb")
     return workflow
+
+
+@pytest.fixture(scope="module")
+def reference(prepared, tmp_path_factory):
+    """What comes of the study when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("whole") / "project"
+    shutil.copytree(prepared.folder, folder, symlinks=True)
+    whole = type(prepared)(folder)
+    whole.run(TABLE)
+    return whole
 
 
 @pytest.fixture
@@ -66,15 +78,11 @@ def picture_in_use(workflow) -> Path:
 
 
 @pytest.mark.parametrize("victim", ["predict", "snakemake"])
-def test_kill_minus_nine_and_again(workflow, tmp_path, victim):
-    whole = tmp_path / "whole"
-    shutil.copytree(workflow.folder, whole, symlinks=True)
-    reference = type(workflow)(whole)
-    reference.run()
+def test_kill_minus_nine_and_again(workflow, reference, victim):
     # Slow enough to be met half-way: many rounds of graph cut.
     output = workflow.results / "predictions" / "grabcut" / "nuclei.parquet"
     process = subprocess.Popen(
-        workflow.command("--quiet", "all"),
+        workflow.command(TABLE),
         cwd=workflow.folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -96,11 +104,11 @@ def test_kill_minus_nine_and_again(workflow, tmp_path, victim):
         process.wait(60)
     assert not output.exists()
 
-    again = workflow.run(check=False)
+    again = workflow.run(TABLE, check=False)
     if victim == "snakemake" and again.returncode:
         fails_with(again, "--unlock")
         workflow.run("--unlock")
-        again = workflow.run()
+        again = workflow.run(TABLE)
     assert again.returncode == 0, again.stdout
     units = workflow.units()
     assert units["reused"] >= done_before
@@ -113,10 +121,10 @@ def test_kill_minus_nine_and_again(workflow, tmp_path, victim):
 def test_a_truncated_record_is_named(workflow):
     path = workflow.results / "perturbed" / "nuclei" / "rotation.parquet"
     path.write_bytes(path.read_bytes()[:5000])
-    fails_with(workflow.run(check=False), "perturbed/nuclei/rotation.parquet", "truncated", "Delete it")
+    fails_with(workflow.run(PREDICTION, check=False), "perturbed/nuclei/rotation.parquet", "truncated", "Delete it")
     assert not (workflow.results / "predictions" / "grabcut" / "nuclei.parquet").exists()
     path.unlink()
-    workflow.run()
+    workflow.run(PREDICTION)
 
 
 def test_a_missing_raw_file_is_named(workflow):

@@ -17,6 +17,7 @@ from tests.scenarios.workflow import copy_project, environment
 pytestmark = pytest.mark.scenario
 
 RUN = "tiny_sam+lora@brain_mri_tumour~seed0"
+TRAINED = f"results/small/checkpoints/{RUN}/trained.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def prepared(tmp_path_factory):
     """The study of config/ci.yaml, ready to be trained on."""
     workflow = copy_project(tmp_path_factory.mktemp("training") / "project")
     workflow.write_study(**yaml.safe_load((ROOT / "config" / "ci.yaml").read_text()) | {"study": "small"})
-    workflow.run("--until", "perturb")
+    workflow.run("results/small/datasets/brain_mri_tumour/images.parquet")
     return workflow
 
 
@@ -37,7 +38,7 @@ def test_kill_minus_nine_of_a_training_and_again(prepared, tmp_path):
     shutil.copytree(prepared.folder, tmp_path / "project", symlinks=True)
     workflow, reference = type(prepared)(tmp_path / "project"), prepared
     process = subprocess.Popen(
-        workflow.command(),
+        workflow.command(TRAINED),
         cwd=workflow.folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -54,11 +55,12 @@ def test_kill_minus_nine_of_a_training_and_again(prepared, tmp_path):
     assert process.wait(180) != 0
     assert not list((workflow.results / "checkpoints").rglob("*.safetensors"))
 
-    workflow.run()
-    reference.run()
+    workflow.run(TRAINED)
+    reference.run(TRAINED)
     whole = steps(reference)
     assert whole["resumed_from"] == 0
     assert steps(workflow)["resumed_from"] >= 5
     assert sum(steps(workflow).values()) == whole["done"]
     assert workflow.digests() == reference.digests()
+    assert TRAINED.removeprefix("results/small/") in workflow.digests()
     assert not leftovers(workflow.results)

@@ -143,7 +143,9 @@ def test_sure_vqa_has_its_corruptions_baselines_and_judges(study: Callable[[str]
 
 
 @pytest.mark.scenario
-def test_medfm_robust_is_planned_for_a_cluster_without_weights_and_data(tmp_path: Path) -> None:
+def test_medfm_robust_is_planned_for_a_cluster_without_weights_and_data(
+    study: Callable[[str], Project], tmp_path: Path
+) -> None:
     jobs = planned(tmp_path / "project", "medfm_robust_vlm")
     answers = 2 + 2 * 3 * len(LOCAL) + 2 * 2 + len(LOCAL)
     expected = {
@@ -154,14 +156,17 @@ def test_medfm_robust_is_planned_for_a_cluster_without_weights_and_data(tmp_path
         "finetune": len(LOCAL),
         "answer": answers,
         "score": answers,
-        "table": 8,
+        "table": len(study("medfm_robust_vlm.yaml").study.tables),
+        "page": 1,
     }
     assert {rule: jobs.get(rule) for rule in expected} == expected
     assert "judge" not in jobs
 
 
 @pytest.mark.scenario
-def test_sure_vqa_is_planned_for_a_cluster_without_weights_and_data(tmp_path: Path) -> None:
+def test_sure_vqa_is_planned_for_a_cluster_without_weights_and_data(
+    study: Callable[[str], Project], tmp_path: Path
+) -> None:
     jobs = planned(tmp_path / "project", "sure_vqa")
     tuned = 3 * (len(TUNINGS) * (len(SHIFTS) + 3) + len(RANKS) * 3)
     answers = tuned + 3 * (4 + 2)
@@ -173,6 +178,7 @@ def test_sure_vqa_is_planned_for_a_cluster_without_weights_and_data(tmp_path: Pa
         "answer": answers,
         "judge": 2 * answers,
         "score": answers,
-        "table": 5,
+        "table": len(study("sure_vqa.yaml").study.tables),
+        "page": 1,
     }
     assert {rule: jobs.get(rule) for rule in expected} == expected

@@ -31,7 +31,8 @@ GPUS = 4
 PROJECT = load_project(ROOT / "config" / "ci.yaml")
 STUDY = PROJECT.study
 RUN, DATASET = STUDY.runs[0], STUDY.datasets[-1]
-LOCAL_RULES = set(re.findall(r"\w+", (ROOT / "Snakefile").read_text().split("localrules:")[1].split("\n\n")[0]))
+STAGES = (ROOT / "workflow" / "rules" / "study.smk").read_text()
+LOCAL_RULES = set(re.findall(r"\w+", STAGES.split("localrules:")[1].split("\n\n")[0]))
 
 SANDBOX = ROOT / "tests" / "slurm_sandbox.sh"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -128,6 +129,11 @@ def jobs_of(workflow: Workflow) -> list[SlurmJob]:
     return [SlurmJob(*cells[1:8]) for cells in lines if cells[0] == str(workflow.folder)]
 
 
+def rule_of(job: SlurmJob) -> str:
+    # A rule without wildcards has no more than its name.
+    return re.match(r"rule_(.+?)(_wildcards_|$)", job.name)[1]
+
+
 def outcome(workflow: Workflow, process: subprocess.Popen) -> Outcome:
     said, _ = process.communicate(timeout=400)
     return Outcome(workflow, process.returncode, said, jobs_of(workflow))
@@ -160,18 +166,18 @@ def killed_and_again(local: Workflow, folder: Path) -> tuple[Outcome, Outcome]:
     shutil.rmtree(workflow.results / "journal" / "predict" / RUN / DATASET)
     for kind in ("predictions", "scores"):
         (workflow.results / kind / RUN / f"{DATASET}.parquet").unlink()
-    for kind in ("tables", "figures"):
-        shutil.rmtree(workflow.results / kind)
-    process = start(workflow, "--set-resources", "predict:gpu=0")
+    # What is made of the scores is made by Snakemake itself, in `whole`.
+    command = COMMAND.replace(" all ", f" results/ci/scores/{RUN}/{DATASET}.parquet ")
+    process = start(workflow, "--set-resources", "predict:gpu=0", command=command)
     wait_until(lambda: any(job.state == "RUNNING" for job in jobs_of(workflow)))
     process.kill()
     killed = outcome(workflow, process)
     # Slurm knows nothing of it: the job goes on.
     wait_until(lambda: all(job.state == "COMPLETED" for job in jobs_of(workflow)))
-    locked = outcome(workflow, start(workflow))
+    locked = outcome(workflow, start(workflow, command=command))
     assert "--unlock" in locked.said, locked.said
     assert outcome(workflow, start(workflow, "--unlock")).code == 0
-    return killed, outcome(workflow, start(workflow, "--set-resources", "predict:gpu=0"))
+    return killed, outcome(workflow, start(workflow, "--set-resources", "predict:gpu=0", command=command))
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 120) -> None:
@@ -226,7 +232,7 @@ def test_the_profile_in_the_documentation_adds_an_account(tmp_path):
 def test_the_exact_command_runs_the_study(runs):
     assert runs.whole.code == 0, runs.whole.said
     assert {job.state for job in runs.whole.jobs} == {"COMPLETED"}
-    names = [re.match(r"rule_(.+?)_wildcards_", job.name)[1] for job in runs.whole.jobs]
+    names = [rule_of(job) for job in runs.whole.jobs]
     asked = sum(len(PROJECT.scored_on(run)) for run in PROJECT.runs)
     assert names.count("predict") == len(predictions(runs.local)) == asked
     assert names.count("finetune") == 1
@@ -257,7 +263,7 @@ def test_jobs_spread_over_the_gpus(runs):
 
 def test_jobs_ask_for_what_their_rule_says(runs):
     for job in runs.whole.jobs:
-        rule = re.match(r"rule_(.+?)_wildcards_", job.name)[1]
+        rule = rule_of(job)
         if rule == "predict":
             assert (job.memory, job.minutes) == ("8000M", "4:00:00")
         if rule in ("prepare_dataset", "perturb"):

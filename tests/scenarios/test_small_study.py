@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from medstress.records import ImageRow, read_rows
-from tests.scenarios.workflow import copy_project
+from tests.scenarios.workflow import SMALL, copy_project
 
 pytestmark = pytest.mark.scenario
 
@@ -36,29 +36,48 @@ def test_every_record_has_its_provenance_beside_it(finished):
         assert all(path.with_name(f"{path.name}.provenance.json").is_file() for path in records)
 
 
-def test_the_same_bytes_with_four_workers(finished, tmp_path):
-    other = copy_project(tmp_path / "project")
-    other.run("--set-threads", "perturb=4", cores=4)
-    assert other.digests() == finished.digests()
-    assert len(other.digests()) > 10
+def jobs_run(said):
+    """How many jobs of each rule a run lists."""
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE) if rule != "total"}
 
 
-def test_one_table_by_its_file_name(workflow):
-    table = workflow.results / "tables" / "segmentation_main.csv"
-    before = table.read_bytes()
-    table.unlink()
-    done = workflow.run("results/small/tables/segmentation_main.csv")
-    assert table.read_bytes() == before
-    assert re.search(r"table +1\n", done.stdout), done.stdout
-    assert not re.search(r"(perturb|predict|score) +\d", done.stdout)
+def test_the_paper_is_rebuilt_from_scores_piece_by_piece(workflow):
+    before = workflow.digests()
+    for made in ("tables", "figures", "page"):
+        shutil.rmtree(workflow.results / made)
+    (workflow.results / "index.html").unlink()
+    kept = workflow.state()
+
+    claims = workflow.run("results/small/tables/claims.csv")
+    assert jobs_run(claims.stdout) == {"table": 1}, claims.stdout
+    after = workflow.state()
+    formats = {f"tables/claims.{kind}" for kind in ("csv", "md", "tex", "parquet", "csv.provenance.json")}
+    assert set(after) - set(kept) == formats
+    assert {name for name in kept if after[name] != kept[name]} == {"logs/table/claims.log"}
+
+    rest = workflow.run()
+    assert jobs_run(rest.stdout) == {"table": 2, "figure": 1, "page": 1, "all": 1}, rest.stdout
+    assert workflow.digests() == before
+    assert {"index.html", "tables/claims.tex", "figures/severity_curves.png"} <= set(before)
+    assert any(name.startswith("page/chunks/") for name in before)
+
+    whole = workflow.state()
+    main = {f"tables/segmentation_main.{kind}" for kind in ("csv", "md", "tex", "parquet", "csv.provenance.json")}
+    for name in main:
+        (workflow.results / name).unlink()
+    workflow.run("results/small/tables/segmentation_main.csv")
+    after = workflow.state()
+    assert set(after) == set(whole)
+    assert {name for name in whole if after[name] != whole[name]} == main | {"logs/table/segmentation_main.log"}
+    assert workflow.digests() == before
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"statistics": {"resamples": 300}}, {"table": 2, "figure": 1}),
-        ({"scoring": {"nsd_tolerance": 3.0}}, {"score": 2, "table": 1, "figure": 1}),
-        ({"tables": ["segmentation_main", "calibration", "segmentation_levels"]}, {"table": 1}),
+        ({"statistics": {"resamples": 300}}, {"table": 3, "figure": 1, "page": 1}),
+        ({"scoring": {"nsd_tolerance": 3.0}}, {"score": 2, "table": 2, "figure": 1, "page": 1}),
+        ({"tables": [*SMALL["tables"], "segmentation_levels"]}, {"table": 1, "figure": 0, "page": 1}),
     ],
     ids=["statistics", "scoring", "one more table"],
 )
@@ -70,7 +89,8 @@ def test_a_changed_key_reruns_what_uses_it(workflow, changes, expected):
     assert not {"prepare_dataset", "perturb", "predict"} & set(planned)
 
 
-def test_one_more_perturbation_computes_only_itself(workflow, tmp_path):
+def test_one_more_perturbation_computes_only_itself_and_the_same_bytes_as_four_workers_afresh(workflow, tmp_path):
+    first = workflow.digests()
     before = workflow.units()
     workflow.write_study(perturbations={"types": ["gaussian_noise", "rotation", "jpeg"], "levels": [1, 3, 5]})
     assert workflow.planned()["perturb"] == 1
@@ -80,12 +100,14 @@ def test_one_more_perturbation_computes_only_itself(workflow, tmp_path):
     assert units["computed"] == 1
     afresh = copy_project(tmp_path / "afresh")
     afresh.write_study(perturbations={"types": ["gaussian_noise", "rotation", "jpeg"], "levels": [1, 3, 5]})
-    afresh.run()
+    afresh.run("--set-threads", "perturb=4", cores=4)
     assert afresh.digests() == workflow.digests()
+    old = [name for name in first if name.startswith(("datasets/", "perturbed/"))]
+    assert len(old) == 4
+    assert all(afresh.digests()[name] == first[name] for name in old)
 
 
 def test_options_of_the_command_line_count(finished):
-    assert finished.planned() == {}
     assert finished.planned("--config", "study=other")["prepare_dataset"] == 1
 
 

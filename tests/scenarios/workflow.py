@@ -36,7 +36,7 @@ SMALL = {
     "perturbations": {"types": ["gaussian_noise", "rotation"], "levels": [1, 3, 5]},
     "limit": {"images": 3, "objects": 2},
     "statistics": {"resamples": 200},
-    "tables": ["segmentation_main", "calibration"],
+    "tables": ["segmentation_main", "calibration", "claims"],
     "figures": ["severity_curves"],
 }
 
@@ -90,10 +90,20 @@ class Workflow:
         return json.loads(record.read_text())["units"]
 
     def digests(self) -> dict[str, str]:
-        """The hash of every record, table and figure."""
-        kinds = ("*.parquet", "*.safetensors", "training.json", "*.csv", "*.md", "*.tex", "*.svg", "*.png")
-        paths = sorted(path for kind in kinds for path in self.results.rglob(kind) if "journal" not in path.parts)
-        return {str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        """The hash of every record, table, figure and file of the page that must not differ from run to run."""
+        kinds = ("*.parquet", "*.safetensors", "training.json", "*.csv", "*.md", "*.tex", "*.svg", "*.png", "*.html")
+        paths = [path for kind in (*kinds, "*.js", "*.css") for path in self.results.rglob(kind)]
+        alike = sorted(path for path in paths if "journal" not in path.parts and path.name != "provenance.js")
+        return {str(path.relative_to(self.results)): sha256(path) for path in alike}
+
+    def state(self) -> dict[str, tuple[int, str]]:
+        """When every file of the study was changed, in ns, and its hash."""
+        files = [path for path in self.results.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.results)): (path.stat().st_mtime_ns, sha256(path)) for path in files}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def environment() -> dict[str, str]:
